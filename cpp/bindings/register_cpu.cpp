@@ -1,0 +1,23 @@
+// fastmatte._core: instruction sets, threads and memory.
+#include "bindings/arguments.h"
+#include "bindings/register.h"
+#include "core/parallel.h"
+#include "cpu/isa.h"
+
+namespace fastmatte {
+
+void register_cpu(py::module_& module) {
+  module.def("available_isas", [] {
+    py::list names;
+    for (const Isa isa : available_isas()) names.append(std::string(name_of(isa)));
+    return names;
+  });
+  module.def("active_isa", [] { return std::string(name_of(active_isa())); });
+  module.def("force_isa", [](const std::string& name) { force_isa(name); }, py::arg("name"));
+  module.def("default_threads", &default_threads);
+  module.def("system_allocations", &system_allocations);
+  module.attr("MAX_PIXELS") = kMaxPixels;
+  active_isa();  // an unusable FASTMATTE_CPU is reported by the import, not by the first frame
+}
+
+}  // namespace fastmatte

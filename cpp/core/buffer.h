@@ -1,0 +1,58 @@
+// Buffer: aligned scratch memory that is recycled, so that a steady state asks the system for none.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+namespace fastmatte {
+
+// One cache line, and the widest vector of any ISA.
+constexpr std::size_t kAlignment = 64;
+
+struct Block {
+  void* data = nullptr;
+  std::size_t bytes = 0;
+};
+
+// Blocks come from and go back to one process-wide store of at most kMaxStoredBytes: memory of this
+// size fresh from the system costs a page fault every 4 KiB, more than most kernels' arithmetic.
+Block acquire_block(std::size_t bytes);
+void release_block(Block block) noexcept;
+
+// How often the store had to ask the system so far.
+std::uint64_t system_allocations() noexcept;
+
+// Owns count elements, uninitialised.
+template <typename T>
+class Buffer {
+  static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t count) : block_(acquire_block(count * sizeof(T))) {}
+  Buffer(Buffer&& other) noexcept : block_(std::exchange(other.block_, {})) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(block_, other.block_);
+    return *this;
+  }
+  ~Buffer() {
+    if (block_.data) release_block(block_);
+  }
+
+  T* data() const noexcept { return static_cast<T*>(block_.data); }
+  T& operator[](std::size_t index) const noexcept { return data()[index]; }
+
+ private:
+  Block block_;
+};
+
+// Elements rounded up so that consecutive runs of them each start aligned.
+template <typename T>
+constexpr std::size_t aligned_count(std::size_t count) noexcept {
+  constexpr std::size_t step = kAlignment / sizeof(T);
+  return (count + step - 1) / step * step;
+}
+
+}  // namespace fastmatte

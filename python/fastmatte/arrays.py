@@ -1,0 +1,24 @@
+"""Names for the arrays that cross the public API, and for the strings that say what they hold."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+#: (H, W, 3) or, where a function says so, (H, W, 4) uint8.
+Image = NDArray[np.uint8]
+#: (H, W) float32 in [0, 1].
+Alpha = NDArray[np.float32]
+#: (H, W) float32 in [0, 1], or uint8 in 255ths.
+AnyAlpha = NDArray[np.float32] | NDArray[np.uint8]
+#: (1, C, H, W) or (1, H, W, C) float32.
+Tensor = NDArray[np.float32]
+
+Colour = tuple[int, int, int]
+#: (height, width)
+Size = tuple[int, int]
+PixelFormat = Literal["rgb", "bgr", "rgba", "bgra"]
+Filter = Literal["nearest", "bilinear", "area", "bicubic", "lanczos3"]

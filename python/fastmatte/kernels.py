@@ -1,0 +1,88 @@
+"""The pixel kernels: arrays in, arrays out.
+
+What holds for every kernel here:
+
+- Inputs may be read-only and strided. Rows of adjacent pixels are used where they lie, so a crop
+  costs nothing; any other view, such as reversed channels, is packed into scratch memory first.
+- out, where given, must have the shape and dtype of the result, be writable, have adjacent pixels
+  in each row, and not share memory with an input unless the kernel says that it may.
+- threads is how many threads may work on the call, None for one per processor. The result does not
+  depend on it.
+- Results are the same bytes on every instruction set.
+- A wrong type is a TypeError, a wrong shape, range or overlap a ValueError; both name the argument,
+  what was expected and what came, and leave out untouched. No array may have more than
+  fastmatte.MAX_PIXELS pixels or fewer than one.
+"""
+
+from __future__ import annotations
+
+from fastmatte import _core
+from fastmatte.arrays import AnyAlpha, Colour, Image
+
+__all__ = ["composite", "cutout", "premultiply", "unpremultiply"]
+
+
+def composite(
+    foreground: Image,
+    background: Image | Colour,
+    alpha: AnyAlpha,
+    *,
+    out: Image | None = None,
+    threads: int | None = None,
+) -> Image:
+    """Lay foreground over background: alpha * foreground + (1 - alpha) * background.
+
+    foreground: (H, W, 3) uint8, straight (not premultiplied) colours.
+    background: (H, W, 3) uint8, or one colour of three integers 0..255 in foreground's order.
+    alpha:      (H, W) float32 in [0, 1], or uint8 in 255ths.
+    out:        (H, W, 3) uint8; may be foreground or background itself.
+
+    Returns (H, W, 3) uint8, rounded half up. Exact for uint8 alpha; float32 alpha is first rounded
+    to 16 bits. Agrees with oracles.composite bit for bit.
+    Raises ValueError where sizes differ or alpha leaves [0, 1] (NaN included).
+    Source: Porter and Duff, Compositing Digital Images, 1984, "over".
+    """
+    return _core.composite(foreground, background, alpha, out, threads)
+
+
+def cutout(
+    foreground: Image,
+    alpha: AnyAlpha,
+    *,
+    out: Image | None = None,
+    threads: int | None = None,
+) -> Image:
+    """Join foreground colours and alpha into one image with straight alpha.
+
+    foreground: (H, W, 3) uint8.
+    alpha:      (H, W) float32 in [0, 1], or uint8 in 255ths.
+    out:        (H, W, 4) uint8, apart from both inputs.
+
+    Returns (H, W, 4) uint8; float32 alpha is rounded half up. Where the result's alpha is 0 its
+    colour is (0, 0, 0): nothing of the old background stays hidden in the file, and it packs well.
+    Raises ValueError where sizes differ or alpha leaves [0, 1] (NaN included).
+    """
+    return _core.cutout(foreground, alpha, out, threads)
+
+
+def premultiply(rgba: Image, *, out: Image | None = None, threads: int | None = None) -> Image:
+    """Multiply colours by alpha.
+
+    rgba: (H, W, 4) uint8, straight alpha.
+    out:  (H, W, 4) uint8; may be rgba itself.
+
+    Returns (H, W, 4) uint8, rounded half up; agrees with oracles.premultiply bit for bit.
+    """
+    return _core.premultiply(rgba, out, threads)
+
+
+def unpremultiply(rgba: Image, *, out: Image | None = None, threads: int | None = None) -> Image:
+    """Divide colours by alpha: the inverse of premultiply as far as 8 bits allow.
+
+    rgba: (H, W, 4) uint8, premultiplied alpha.
+    out:  (H, W, 4) uint8; may be rgba itself.
+
+    Returns (H, W, 4) uint8, rounded half up and at most 255; colour (0, 0, 0) where alpha is 0.
+    Agrees with oracles.unpremultiply bit for bit.
+    """
+    return _core.unpremultiply(rgba, out, threads)
