@@ -91,10 +91,8 @@ bool has_dtype(const py::array& array) {
   return py::isinstance<py::array_t<T>>(array);
 }
 
-// Height, width and channels of an array whose dtype is T; throws where they are not allowed.
 template <typename T>
-std::array<int, 3> require_shape(const py::array& array, const char* name,
-                                 std::initializer_list<int> channels) {
+void require_shape(const py::array& array, const char* name, std::initializer_list<int> channels) {
   const std::string expected = expected_image(channels, dtype_name<T>());
   if (!has_dtype<T>(array)) throw_type(name, expected, describe(array));
   const auto ndim = array.ndim();
@@ -103,8 +101,6 @@ std::array<int, 3> require_shape(const py::array& array, const char* name,
   for (const int c : channels) allowed = allowed || (c == found && (ndim == 2) == (c == 1));
   if (!allowed) throw ArgumentError(name, expected, describe(array));
   require_pixel_count(array.shape(0), array.shape(1), name);
-  return {static_cast<int>(array.shape(0)), static_cast<int>(array.shape(1)),
-          static_cast<int>(found)};
 }
 
 // Whether each row is a run of adjacent, aligned elements.
@@ -127,11 +123,21 @@ std::ptrdiff_t row_stride(const py::array& array, int row_elements) {
 
 }  // namespace detail
 
+// The array, once its dtype, shape and size are those of an image with one of these channel counts.
 template <typename T>
-Input<T> read_image(py::handle object, const char* name, std::initializer_list<int> channels) {
+py::array require_image(py::handle object, const char* name, std::initializer_list<int> channels) {
   py::array array = detail::require_array(
       object, name, detail::expected_image(channels, detail::dtype_name<T>()));
-  const auto [height, width, depth] = detail::require_shape<T>(array, name, channels);
+  detail::require_shape<T>(array, name, channels);
+  return array;
+}
+
+template <typename T>
+Input<T> read_image(py::handle object, const char* name, std::initializer_list<int> channels) {
+  py::array array = require_image<T>(object, name, channels);
+  const int height = static_cast<int>(array.shape(0));
+  const int width = static_cast<int>(array.shape(1));
+  const int depth = array.ndim() == 2 ? 1 : static_cast<int>(array.shape(2));
   const int row = width * depth;
   if (detail::has_adjacent_pixels<T>(array, depth)) {
     const auto* data = static_cast<const T*>(array.data());

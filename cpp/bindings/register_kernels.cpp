@@ -1,6 +1,7 @@
 // fastmatte._core: the kernels. Convert, check, release the GIL, call, return.
 #include "bindings/arguments.h"
 #include "bindings/register.h"
+#include "kernels/alpha_range.h"
 #include "kernels/composite.h"
 
 namespace fastmatte {
@@ -61,6 +62,33 @@ void register_kernels(py::module_& module) {
     const int count = read_threads(threads);
     with_alpha(alpha, "alpha", [&](auto view) { cutout(image.view, view, result.view, count); });
     return result.array;
+  });
+  module.def("quantise", [](py::object alpha, py::object out, py::object threads) {
+    const auto source = read_image<float>(alpha, "alpha", {1});
+    auto result = write_image<std::uint8_t>(out, source.view.height, source.view.width, 1);
+    const int count = read_threads(threads);
+    {
+      const py::gil_scoped_release release;
+      quantise(source.view, result.view, count);
+    }
+    return result.array;
+  });
+  // Checks alone, for Python code that looks at an array before a kernel does.
+  module.def("require_image", [](py::handle image, const std::string& name, int channels) {
+    require_image<std::uint8_t>(image, name.c_str(), {channels});
+  });
+  module.def("require_alpha", [](py::handle alpha, const std::string& name, py::object threads) {
+    const auto source = read_image<float>(alpha, name.c_str(), {1});
+    const int count = read_threads(threads);
+    const py::gil_scoped_release release;
+    require_alpha(source.view, name.c_str(), count);
+  });
+  module.def("require_alpha_out", [](py::handle out, int height, int width) {
+    if (holds<std::uint8_t>(out)) {
+      write_image<std::uint8_t>(out, height, width, 1);
+    } else {
+      write_image<float>(out, height, width, 1);
+    }
   });
   const auto def_rgba = [&](const char* name, auto kernel) {
     module.def(name, [kernel](py::object rgba, py::object out, py::object threads) {

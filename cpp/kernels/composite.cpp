@@ -11,7 +11,7 @@ namespace fastmatte {
 namespace {
 
 template <typename Body>
-void for_each_row(ImageView<const std::uint8_t> image, int threads, const Body& body) {
+void for_each_row(ImageView<std::uint8_t> image, int threads, const Body& body) {
   parallel_rows(Bands(image.height, rows_per_band(image.width), threads),
                 [&](int, int begin, int end) noexcept {
                   for (int y = begin; y < end; ++y) body(y);
@@ -35,7 +35,7 @@ void composite(ImageView<const std::uint8_t> foreground, ImageView<const std::ui
     else
       return active_composite_row_u8();
   }();
-  for_each_row(foreground, threads, [&](int y) noexcept {
+  for_each_row(out, threads, [&](int y) noexcept {
     row(foreground.row(y), background.row(y), alpha.row(y), out.row(y), out.width);
   });
 }
@@ -53,7 +53,7 @@ void cutout(ImageView<const std::uint8_t> foreground, ImageView<const Alpha> alp
     else
       return active_cutout_row_u8();
   }();
-  for_each_row(foreground, threads, [&](int y) noexcept {
+  for_each_row(out, threads, [&](int y) noexcept {
     row(foreground.row(y), alpha.row(y), out.row(y), out.width);
   });
 }
@@ -61,13 +61,20 @@ void cutout(ImageView<const std::uint8_t> foreground, ImageView<const Alpha> alp
 void premultiply(ImageView<const std::uint8_t> rgba, ImageView<std::uint8_t> out, int threads) {
   require_same_or_apart(out, rgba, "rgba");
   const auto row = active_premultiply_row();
-  for_each_row(rgba, threads, [&](int y) noexcept { row(rgba.row(y), out.row(y), out.width); });
+  for_each_row(out, threads, [&](int y) noexcept { row(rgba.row(y), out.row(y), out.width); });
 }
 
 void unpremultiply(ImageView<const std::uint8_t> rgba, ImageView<std::uint8_t> out, int threads) {
   require_same_or_apart(out, rgba, "rgba");
   const auto row = active_unpremultiply_row();
-  for_each_row(rgba, threads, [&](int y) noexcept { row(rgba.row(y), out.row(y), out.width); });
+  for_each_row(out, threads, [&](int y) noexcept { row(rgba.row(y), out.row(y), out.width); });
+}
+
+void quantise(ImageView<const float> alpha, ImageView<std::uint8_t> out, int threads) {
+  require_apart(out, alpha, "alpha");
+  require_alpha(alpha, "alpha", threads);
+  const auto row = active_quantise_row();
+  for_each_row(out, threads, [&](int y) noexcept { row(alpha.row(y), out.row(y), out.width); });
 }
 
 template void composite(ImageView<const std::uint8_t>, ImageView<const std::uint8_t>,

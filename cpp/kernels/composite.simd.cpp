@@ -15,7 +15,7 @@ void composite_row_u8(const std::uint8_t* foreground, const std::uint8_t* backgr
 void composite_row_f32(const std::uint8_t* foreground, const std::uint8_t* background,
                        const float* alpha, std::uint8_t* out, int width) noexcept {
   for (int x = 0; x < width; ++x) {
-    const unsigned a = quantise(alpha[x], 65536.0f);
+    const unsigned a = to_steps(alpha[x], 65536.0f);
     for (int c = 0; c < 3; ++c) {
       out[3 * x + c] = blend_65536ths(foreground[3 * x + c], background[3 * x + c], a);
     }
@@ -34,7 +34,7 @@ void cutout_row_u8(const std::uint8_t* foreground, const std::uint8_t* alpha, st
 void cutout_row_f32(const std::uint8_t* foreground, const float* alpha, std::uint8_t* out,
                     int width) noexcept {
   for (int x = 0; x < width; ++x) {
-    const auto a = static_cast<std::uint8_t>(quantise(alpha[x], 255.0f));
+    const auto a = static_cast<std::uint8_t>(to_steps(alpha[x], 255.0f));
     for (int c = 0; c < 3; ++c) out[4 * x + c] = a == 0 ? std::uint8_t{0} : foreground[3 * x + c];
     out[4 * x + 3] = a;
   }
@@ -56,6 +56,10 @@ void unpremultiply_row(const std::uint8_t* rgba, std::uint8_t* out, int width) n
     for (int c = 0; c < 3; ++c) out[4 * x + c] = divide_by_alpha(rgba[4 * x + c], a);
     out[4 * x + 3] = static_cast<std::uint8_t>(a);
   }
+}
+
+void quantise_row(const float* alpha, std::uint8_t* out, int width) noexcept {
+  for (int x = 0; x < width; ++x) out[x] = static_cast<std::uint8_t>(to_steps(alpha[x], 255.0f));
 }
 
 }  // namespace fastmatte::FASTMATTE_ISA

@@ -5,12 +5,24 @@ from __future__ import annotations
 from fastmatte import cpu, kernels
 from fastmatte._core import MAX_PIXELS, __version__
 from fastmatte.errors import EngineError, FastmatteError, ModelError
+from fastmatte.matte import Blur, Matte
+from fastmatte.matter import Matter, MatterInfo
+from fastmatte.models import ModelSpec
+from fastmatte.refine import Refine
+from fastmatte.stream import Stream
 
 __all__ = [
     "MAX_PIXELS",
+    "Blur",
     "EngineError",
     "FastmatteError",
+    "Matte",
+    "Matter",
+    "MatterInfo",
     "ModelError",
+    "ModelSpec",
+    "Refine",
+    "Stream",
     "__version__",
     "cpu",
     "kernels",

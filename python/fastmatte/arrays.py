@@ -21,4 +21,5 @@ Colour = tuple[int, int, int]
 #: (height, width)
 Size = tuple[int, int]
 PixelFormat = Literal["rgb", "bgr", "rgba", "bgra"]
+Layout = Literal["nchw", "nhwc"]
 Filter = Literal["nearest", "bilinear", "area", "bicubic", "lanczos3"]

@@ -17,9 +17,9 @@ What holds for every kernel here:
 from __future__ import annotations
 
 from fastmatte import _core
-from fastmatte.arrays import AnyAlpha, Colour, Image
+from fastmatte.arrays import Alpha, AnyAlpha, Colour, Image
 
-__all__ = ["composite", "cutout", "premultiply", "unpremultiply"]
+__all__ = ["composite", "cutout", "premultiply", "quantise", "unpremultiply"]
 
 
 def composite(
@@ -74,6 +74,18 @@ def premultiply(rgba: Image, *, out: Image | None = None, threads: int | None = 
     Returns (H, W, 4) uint8, rounded half up; agrees with oracles.premultiply bit for bit.
     """
     return _core.premultiply(rgba, out, threads)
+
+
+def quantise(alpha: Alpha, *, out: Image | None = None, threads: int | None = None) -> Image:
+    """Turn float32 alpha into 8 bits.
+
+    alpha: (H, W) float32 in [0, 1].
+    out:   (H, W) uint8, apart from alpha.
+
+    Returns (H, W) uint8 in 255ths, rounded half up; agrees with oracles.quantise bit for bit.
+    Raises ValueError where alpha leaves [0, 1] (NaN included).
+    """
+    return _core.quantise(alpha, out, threads)
 
 
 def unpremultiply(rgba: Image, *, out: Image | None = None, threads: int | None = None) -> Image:

@@ -1,0 +1,63 @@
+"""StageClock: how long each stage of a frame took, over the frames of one stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter_ns
+
+import numpy as np
+
+#: Frames remembered per stage: over two minutes at 30 a second.
+WINDOW = 4096
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Milliseconds of one stage."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class StreamStats:
+    """What a stream did so far.
+
+    frames:  frames taken in.
+    dropped: frames left out to keep up.
+    stages:  milliseconds by stage over the last 4096 frames: "input" (resize and normalise),
+             "network", "refine", and, for frames that asked for them, "foreground", "background"
+             (fitting or blurring it) and "composite" or "cutout".
+    """
+
+    frames: int
+    dropped: int
+    stages: dict[str, Percentiles]
+
+
+class StageClock:
+    """Records durations into arrays made beforehand."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self._nanoseconds: dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
+        self._counts: dict[str, int] = {}
+
+    def record(self, stage: str, start: int) -> int:
+        """Add the time since start, from perf_counter_ns(), to a stage; return the time now."""
+        now = perf_counter_ns()
+        count = self._counts.get(stage, 0)
+        if count == 0:
+            self._nanoseconds[stage] = np.zeros(WINDOW, np.int64)
+        self._nanoseconds[stage][count % WINDOW] = now - start
+        self._counts[stage] = count + 1
+        return now
+
+    def stats(self) -> StreamStats:
+        """Return percentiles of everything recorded."""
+        stages = {}
+        for stage, values in self._nanoseconds.items():
+            seen = values[: min(self._counts[stage], WINDOW)]
+            stages[stage] = Percentiles(*(np.percentile(seen, [50, 95, 99]) / 1e6).tolist())
+        return StreamStats(self.frames, 0, stages)

@@ -1,0 +1,178 @@
+"""Matte: the alpha of one frame, and what is made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import Literal
+
+import numpy as np
+
+from fastmatte import _core, kernels
+from fastmatte.arrays import Alpha, Colour, Image, Tensor
+from fastmatte.buffers import Buffers
+from fastmatte.clock import StageClock
+from fastmatte.errors import FastmatteError
+
+
+@dataclass(frozen=True)
+class Blur:
+    """A background: the frame's own, out of focus.
+
+    radius: standard deviation of the Gaussian, in pixels.
+    """
+
+    radius: float = 15.0
+
+
+Background = Image | Colour | Blur
+ForegroundSource = Literal["estimated", "image"]
+
+
+class Matte:
+    """Alpha of one frame, and what is made from it on demand.
+
+    Colours are in the channel order of the frame that came in: a matte of a "bgr" frame takes and
+    gives blue first, backgrounds included. The frame itself is kept, not copied: it must not change
+    while foreground, cutout() or composite() may still be called.
+    """
+
+    def __init__(
+        self,
+        colours: Image,
+        alpha: Alpha,
+        buffers: Buffers,
+        *,
+        foreground: Image | None = None,
+        tensor: Tensor | None = None,
+        order: Literal["rgb", "bgr"] = "rgb",
+        threads: int | None = None,
+        clock: StageClock | None = None,
+    ) -> None:
+        self._colours = colours
+        self._alpha = alpha
+        self._buffers = buffers
+        self._foreground = foreground
+        self._tensor = tensor
+        self._order = order
+        self._threads = threads
+        self._clock = clock or StageClock()
+        self._expired = False
+
+    @property
+    def alpha(self) -> Alpha:
+        """(H, W) float32 in [0, 1]."""
+        self._require_current()
+        return self._alpha
+
+    @property
+    def foreground(self) -> Image:
+        """(H, W, 3) uint8: the true colours of the foreground, without the old background.
+
+        The network's own where it gives any, else estimated from image and alpha on first use.
+        Where alpha is 0 the colours mean nothing.
+        """
+        self._require_current()
+        if self._foreground is None:
+            start = perf_counter_ns()
+            out: Image = self._buffers.get("foreground", np.uint8, 3)
+            if self._tensor is not None:
+                kernels.from_tensor(
+                    self._tensor, pixel_format=self._order, out=out, threads=self._threads
+                )
+            else:
+                kernels.estimate_foreground(
+                    self._colours, self._alpha, out=out, threads=self._threads
+                )
+            self._foreground = out
+            self._clock.record("foreground", start)
+        return self._foreground
+
+    def cutout(self, *, out: Image | None = None) -> Image:
+        """Return (H, W, 4) uint8: foreground colours and straight alpha.
+
+        Where alpha is 0 the colour is black, so that nothing of the background stays in the file.
+        """
+        foreground = self.foreground
+        start = perf_counter_ns()
+        result = kernels.cutout(foreground, self._alpha, out=out, threads=self._threads)
+        self._clock.record("cutout", start)
+        return result
+
+    def composite(
+        self,
+        background: Background,
+        *,
+        foreground: ForegroundSource = "estimated",
+        out: Image | None = None,
+    ) -> Image:
+        """Return (H, W, 3) uint8: the foreground over another background.
+
+        background: a colour of three integers 0..255; an (h, w, 3) uint8 image, which is scaled to
+                    cover the frame and cropped around its centre where sizes differ; or Blur().
+        foreground: "estimated" for the true foreground colours (the network's own where it gives
+                    any); "image" for the frame's own, which is faster and leaves a rim of the old
+                    background in soft edges.
+        out:        (H, W, 3) uint8; may be the frame or the background itself.
+
+        Raises ValueError and TypeError as kernels.composite does.
+        """
+        self._require_current()
+        if foreground not in ("estimated", "image"):
+            raise ValueError(f"foreground: expected 'estimated' or 'image', got {foreground!r}")
+        colours = self.foreground if foreground == "estimated" else self._colours
+        start = perf_counter_ns()
+        behind = self._fit(background)
+        if behind is not background:
+            start = self._clock.record("background", start)
+        result = kernels.composite(colours, behind, self._alpha, out=out, threads=self._threads)
+        self._clock.record("composite", start)
+        return result
+
+    def expire(self) -> None:
+        """Refuse further use: the stream's next frame has taken over the buffers."""
+        self._expired = True
+
+    def _require_current(self) -> None:
+        if self._expired:
+            raise FastmatteError(
+                "this matte's stream has gone on to its next frame: use a matte before that, or "
+                "copy what you keep"
+            )
+
+    def _fit(self, background: Background) -> Image | Colour:
+        if isinstance(background, Blur):
+            # Without the weight the person would bleed into the blurred background around it.
+            weight: Alpha = self._buffers.get("weight", np.float32)
+            np.subtract(1, self._alpha, out=weight)
+            out: Image = self._buffers.get("background", np.uint8, 3)
+            return kernels.blur(
+                self._colours,
+                sigma=background.radius,
+                weight=weight,
+                out=out,
+                threads=self._threads,
+            )
+        if not isinstance(background, np.ndarray):
+            return background
+        _core.require_image(background, "background", 3)
+        if background.shape[:2] == self._buffers.size:
+            return background
+        fitted: Image = self._buffers.get("background", np.uint8, 3)
+        return cover(background, fitted, self._threads)
+
+
+def cover(image: Image, out: Image, threads: int | None = None) -> Image:
+    """Fill out with image, scaled until it just covers out and cropped around the centre."""
+    height, width = image.shape[:2]
+    scale = max(out.shape[0] / height, out.shape[1] / width)
+    rows = min(height, max(1, round(out.shape[0] / scale)))
+    columns = min(width, max(1, round(out.shape[1] / scale)))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return kernels.resize(
+        image[top : top + rows, left : left + columns],
+        out.shape[:2],
+        filter="area" if scale < 1 else "bilinear",
+        out=out,
+        threads=threads,
+    )

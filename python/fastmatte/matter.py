@@ -1,0 +1,238 @@
+"""Matter: a matting network made ready, from image to Matte."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fastmatte import _core, cpu, kernels
+from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size
+from fastmatte.buffers import Buffers
+from fastmatte.clock import StageClock
+from fastmatte.engines import EngineName, Precision, open_engine
+from fastmatte.errors import ModelError
+from fastmatte.matte import Matte
+from fastmatte.models import ModelSpec, choose_family
+from fastmatte.models.family import Runner
+from fastmatte.pipeline import Pipeline, colour_order, colours_of
+from fastmatte.refine import Refine
+from fastmatte.stream import Stream
+
+#: Runners kept for the next call. Each holds the tensors of one input size; photographs of ever new
+#: sizes through a network that takes any size would otherwise keep memory for all of them.
+MAX_IDLE_RUNNERS = 8
+
+
+@dataclass(frozen=True)
+class MatterInfo:
+    """What really runs.
+
+    family_reason: what in the graph showed its family.
+    input_shape:   of the graph's first input; None where it follows the frame.
+    """
+
+    model: str
+    model_sha256: str
+    family: str
+    family_reason: str
+    engine: str
+    engine_version: str
+    device: str
+    precision: str
+    input_shape: tuple[int | None, ...]
+    refine: Refine | None
+    threads: int
+    isa: str
+
+
+class Matter:
+    """A matting network made ready. One Matter may be called from several threads at once.
+
+    model:     path of an ONNX file, or a ModelSpec that says by hand how to feed it.
+    family:    one of fastmatte.models.FAMILIES; None recognises it from the graph.
+    engine:    "auto" or "onnxruntime".
+    precision: "auto" or "fp32".
+    size:      (height, width) of the network's input; None for the family's own rule.
+    refine:    "guided" for full-resolution edges along the frame's own, "none" for plain
+               interpolation, or a Refine with its parameters. Nothing is refined where the network
+               gives alpha of the frame's size.
+    threads:   how many threads network and kernels may use; None for one per processor.
+
+    Raises ValueError and TypeError for bad arguments, ModelError for a file that is missing, broken
+    or of no known family, EngineError for an engine that is not installed.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | ModelSpec,
+        *,
+        family: str | None = None,
+        engine: EngineName = "auto",
+        precision: Precision = "auto",
+        size: Size | None = None,
+        refine: Literal["guided", "none"] | Refine = "guided",
+        threads: int | None = None,
+    ) -> None:
+        spec = _spec_of(model, family, size)
+        chosen_refine = _refine_of(refine)
+        threads = _threads_of(threads)
+        path = Path(spec.path)
+        if not path.is_file():
+            raise ModelError(f"{path}: no such model file")
+        opened = open_engine(path, engine=engine, precision=precision, threads=threads)
+        family_found, self._reason = choose_family(spec, opened.signature)
+        self._pipeline = Pipeline(opened, family_found, spec, chosen_refine, threads)
+        # A size the graph cannot take is reported here, not by the first frame.
+        self._pipeline.input_size((1, 1))
+        self._idle: list[tuple[Size, Runner]] = []
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        engine, pipeline = self._pipeline.engine, self._pipeline
+        return (
+            f"<Matter {Path(pipeline.spec.path).name}: {pipeline.family.name} on {engine.name} "
+            f"{engine.version}, {engine.device}, {engine.precision}>"
+        )
+
+    @cached_property
+    def _sha256(self) -> str:
+        return hashlib.sha256(Path(self._pipeline.spec.path).read_bytes()).hexdigest()
+
+    @property
+    def info(self) -> MatterInfo:
+        """What really runs: engine, device, precision, input shape, family, hash of the file."""
+        pipeline, engine = self._pipeline, self._pipeline.engine
+        shape = engine.signature.inputs[0].shape
+        return MatterInfo(
+            model=str(pipeline.spec.path),
+            model_sha256=self._sha256,
+            family=pipeline.family.name,
+            family_reason=self._reason,
+            engine=engine.name,
+            engine_version=engine.version,
+            device=engine.device,
+            precision=engine.precision,
+            input_shape=tuple(side if isinstance(side, int) else None for side in shape),
+            refine=pipeline.refine,
+            threads=pipeline.threads,
+            isa=cpu.active(),
+        )
+
+    def __call__(self, image: Image, *, pixel_format: PixelFormat = "rgb") -> Matte:
+        """Return the matte of one image.
+
+        image:        (H, W, 3) uint8, or (H, W, 4) for "rgba" and "bgra", whose fourth channel is
+                      left out. The Matte keeps it, so do not change it while the Matte is in use.
+        pixel_format: order of the image's channels, and of all colours the Matte takes and gives.
+
+        Raises TypeError and ValueError where image is not what pixel_format says, ModelError where
+        the network's output is no alpha, EngineError where the engine failed.
+        """
+        order = colour_order(pixel_format)
+        colours = colours_of(image, pixel_format)
+        buffers = Buffers(colours.shape[:2])
+        alpha: Alpha = buffers.get("alpha", np.float32)
+        with self._runner(buffers.size) as runner:
+            self._pipeline.run(runner, colours, order, alpha, StageClock())
+            own = None
+            if runner.foreground is not None and runner.foreground.shape[2:] == alpha.shape:
+                # Taken now: the runner's tensors serve the next call.
+                own = kernels.from_tensor(
+                    runner.foreground, pixel_format=order, threads=self._pipeline.threads
+                )
+        return Matte(colours, alpha, buffers, foreground=own, threads=self._pipeline.threads)
+
+    def alpha(
+        self, image: Image, *, pixel_format: PixelFormat = "rgb", out: AnyAlpha | None = None
+    ) -> AnyAlpha:
+        """Return the alpha of one image: the shortest way, without memory of its own.
+
+        image, pixel_format: as for calling the Matter.
+        out: (H, W) float32 for alpha in [0, 1] or uint8 for 255ths, rounded half up; None for a
+             new float32 array.
+
+        After the first image of a size nothing of an image's size is allocated where out is given
+        (refine="none" into uint8 excepted). Raises as calling the Matter does, and ValueError or
+        TypeError for an out that does not fit.
+        """
+        order = colour_order(pixel_format)
+        colours = colours_of(image, pixel_format)
+        size = colours.shape[:2]
+        if out is None:
+            out = np.empty(size, np.float32)
+        else:
+            _core.require_alpha_out(out, *size)
+        with self._runner(size) as runner:
+            self._pipeline.run(runner, colours, order, out, StageClock())
+        return out
+
+    def stream(self, *, pixel_format: PixelFormat = "rgb") -> Stream:
+        """Return a Stream for the frames of one video or camera, in order.
+
+        pixel_format: order of the frames' channels, and of all colours their mattes take and give.
+        """
+        return Stream(self._pipeline, pixel_format)
+
+    @contextmanager
+    def _runner(self, frame: Size) -> Iterator[Runner]:
+        """Lend a runner that nobody else is using, without memory of earlier images."""
+        size = self._pipeline.input_size(frame)
+        with self._lock:
+            found = next((i for i, (s, _) in enumerate(self._idle) if s == size), None)
+            runner = None if found is None else self._idle.pop(found)[1]
+        runner = runner or self._pipeline.runner(size)
+        runner.reset()
+        yield runner
+        # One that failed is not reached here: whatever state it is in goes with it.
+        with self._lock:
+            self._idle.append((size, runner))
+            del self._idle[:-MAX_IDLE_RUNNERS]
+
+
+def _spec_of(model: str | Path | ModelSpec, family: str | None, size: Size | None) -> ModelSpec:
+    if not isinstance(model, (str, Path, ModelSpec)):
+        raise TypeError(
+            f"model: expected a path or a ModelSpec, got {type(model).__name__}: {model!r}"
+        )
+    spec = model if isinstance(model, ModelSpec) else ModelSpec(model)
+    if family is not None:
+        spec = replace(spec, family=family)
+    if size is not None:
+        spec = replace(spec, size=size)
+    if spec.size is not None and not (
+        isinstance(spec.size, tuple)
+        and len(spec.size) == 2
+        and all(isinstance(side, int) and side > 0 for side in spec.size)
+        and spec.size[0] * spec.size[1] <= _core.MAX_PIXELS
+    ):
+        raise ValueError(
+            f"size: expected (height, width) of at most {_core.MAX_PIXELS} pixels, "
+            f"got {spec.size!r}"
+        )
+    return spec
+
+
+def _refine_of(refine: Literal["guided", "none"] | Refine) -> Refine | None:
+    if isinstance(refine, Refine):
+        return refine
+    if refine == "guided":
+        return Refine()
+    if refine == "none":
+        return None
+    raise ValueError(f"refine: expected 'guided', 'none' or a Refine, got {refine!r}")
+
+
+def _threads_of(threads: int | None) -> int:
+    if threads is None:
+        return _core.default_threads()
+    if not isinstance(threads, int) or not 1 <= threads <= 1024:
+        raise ValueError(f"threads: expected an integer from 1 to 1024, got {threads!r}")
+    return threads

@@ -1,0 +1,41 @@
+"""Families of matting networks, and which one a graph belongs to."""
+
+from __future__ import annotations
+
+from fastmatte.engines.base import Signature
+from fastmatte.errors import ModelError
+from fastmatte.models.family import Family
+from fastmatte.models.modnet import MODNET
+from fastmatte.models.rvm import RVM
+from fastmatte.models.salient import SALIENT
+from fastmatte.models.selfie import SELFIE
+from fastmatte.models.softmax import SOFTMAX
+from fastmatte.models.spec import ModelSpec
+
+FAMILIES: dict[str, Family] = {f.name: f for f in (MODNET, RVM, SALIENT, SELFIE, SOFTMAX)}
+
+__all__ = ["FAMILIES", "Family", "ModelSpec", "choose_family"]
+
+
+def choose_family(spec: ModelSpec, signature: Signature) -> tuple[Family, str]:
+    """Return the family of a graph, and why: what the spec says, else what the graph shows.
+
+    Raises ValueError for a family nobody knows, ModelError where the graph fits none or several.
+    """
+    if spec.family is not None:
+        if spec.family not in FAMILIES:
+            names = ", ".join(repr(name) for name in FAMILIES)
+            raise ValueError(f"family: expected one of {names}, got {spec.family!r}")
+        return FAMILIES[spec.family], "said by hand"
+    reasons = {name: family.recognise(signature) for name, family in FAMILIES.items()}
+    found = {name: reason for name, reason in reasons.items() if reason}
+    if len(found) == 1:
+        [(name, reason)] = found.items()
+        return FAMILIES[name], reason
+    fit = "fits several families: " + ", ".join(found) if found else "fits no known family"
+    known = "\n".join(f"  {name:8} {family.description}" for name, family in FAMILIES.items())
+    raise ModelError(
+        f"{spec.path}: the graph {fit}. It has\n{signature}\nKnown families:\n{known}\n"
+        f"To say it by hand: fastmatte.Matter(fastmatte.ModelSpec({str(spec.path)!r}, "
+        f'family="selfie", mean=(0, 0, 0), std=(1, 1, 1)))'
+    )

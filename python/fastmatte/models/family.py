@@ -1,0 +1,120 @@
+"""What a family of networks is: how its graphs are recognised, fed and read.
+
+Families see tensors and sizes, never an engine's own objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from fastmatte.arrays import Alpha, Image, Layout, PixelFormat, Size, Tensor
+from fastmatte.engines.base import Engine, Signature, TensorInfo
+from fastmatte.models.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What happens to each pixel on its way into the network: (pixel * scale - mean) / std."""
+
+    scale: float = 1 / 255
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def overridden_by(self, spec: ModelSpec) -> Normalisation:
+        """Return this with whatever the spec says by hand."""
+        return Normalisation(
+            self.scale if spec.scale is None else spec.scale,
+            self.mean if spec.mean is None else spec.mean,
+            self.std if spec.std is None else spec.std,
+        )
+
+
+ZERO_TO_ONE = Normalisation()
+MINUS_ONE_TO_ONE = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+#: Mean and standard deviation of ImageNet's training set, as torchvision publishes them.
+IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+class Runner(Protocol):
+    """The tensors of one frame in flight, bound to an engine for frames of one size."""
+
+    @property
+    def alpha(self) -> Alpha:
+        """(h, w), a view of the network's output, valid after run() until the next one."""
+
+    @property
+    def foreground(self) -> Tensor | None:
+        """(1, 3, h, w) in [0, 1], R, G, B, where the network gives colours of its own."""
+
+    def feed(self, image: Image, pixel_format: PixelFormat) -> None:
+        """Fill the network's input from a frame."""
+
+    def run(self) -> None:
+        """Run the network."""
+
+    def reset(self) -> None:
+        """Forget earlier frames; nothing to do for a network without memory."""
+
+
+class Family(Protocol):
+    """One family: the only place that knows its names, sizes and normalisation."""
+
+    @property
+    def name(self) -> str:
+        """What ModelSpec.family calls it."""
+
+    @property
+    def description(self) -> str:
+        """The signature in words, for the error that says what is known."""
+
+    def recognise(self, signature: Signature) -> str | None:
+        """Return why the graph belongs to this family, None where it does not."""
+
+    def input_size(self, signature: Signature, spec: ModelSpec, frame: Size) -> Size:
+        """Return the (height, width) at which the network sees a frame.
+
+        Raises ValueError for a spec.size the graph cannot take.
+        """
+
+    def runner(self, engine: Engine, spec: ModelSpec, size: Size, threads: int | None) -> Runner:
+        """Make and bind the tensors for input of this size."""
+
+
+def image_input(signature: Signature) -> tuple[Layout, tuple[int | str | None, ...]] | None:
+    """Return layout and (height, width) of the only input, None unless it is one RGB image."""
+    if len(signature.inputs) != 1:
+        return None
+    shape = signature.inputs[0].shape
+    if signature.inputs[0].dtype != "float32" or len(shape) != 4:
+        return None
+    if shape[1] == 3:
+        return "nchw", shape[2:]
+    return ("nhwc", shape[1:3]) if shape[3] == 3 else None
+
+
+def channels_of(tensor: TensorInfo, layout: Layout) -> int | str | None:
+    """Return the channels of a 4-D tensor in this layout, None for any other tensor."""
+    if len(tensor.shape) != 4:
+        return None
+    return tensor.shape[1 if layout == "nchw" else 3]
+
+
+def chosen_size(
+    signature: Signature, spec: ModelSpec, multiple: int = 1
+) -> Size | Literal["dynamic"]:
+    """Return the one size the graph or the spec fixes, "dynamic" where neither does.
+
+    Raises ValueError for a spec.size other than the graph's, or no multiple of what it needs.
+    """
+    found = image_input(signature)
+    sides = found[1] if found else ()
+    fixed = [side for side in sides if isinstance(side, int)]
+    if spec.size is None:
+        return (fixed[0], fixed[1]) if len(fixed) == 2 else "dynamic"
+    height, width = spec.size
+    if len(fixed) == 2 and [height, width] != fixed:
+        raise ValueError(f"size: expected {tuple(fixed)}, fixed in the graph, got {spec.size}")
+    if height < multiple or width < multiple or height % multiple or width % multiple:
+        raise ValueError(f"size: expected positive multiples of {multiple}, got {spec.size}")
+    return height, width

@@ -1,0 +1,92 @@
+"""Pipeline: the way of one frame through a loaded model, from image to alpha of its size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import Literal, get_args
+
+import numpy as np
+
+from fastmatte import _core
+from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size
+from fastmatte.buffers import Buffers
+from fastmatte.clock import StageClock
+from fastmatte.engines import Engine
+from fastmatte.errors import ModelError
+from fastmatte.models import Family, ModelSpec
+from fastmatte.models.family import Runner
+from fastmatte.refine import Refine, enlarge
+
+ColourOrder = Literal["rgb", "bgr"]
+
+_FORMATS = get_args(PixelFormat)
+
+
+def colour_order(pixel_format: PixelFormat) -> ColourOrder:
+    """Return the order of the colours alone.
+
+    Raises ValueError for a pixel format nobody knows.
+    """
+    if pixel_format not in _FORMATS:
+        expected = ", ".join(repr(name) for name in _FORMATS)
+        raise ValueError(f"pixel_format: expected one of {expected}, got {pixel_format!r}")
+    return "rgb" if pixel_format.startswith("rgb") else "bgr"
+
+
+def colours_of(image: Image, pixel_format: PixelFormat, buffers: Buffers | None = None) -> Image:
+    """Return the (H, W, 3) colours of a frame: the frame itself where its pixels lie adjacent.
+
+    A fourth channel is left out and scattered pixels are packed into a copy here, once, because
+    several kernels will read them.
+    Raises TypeError and ValueError where image is not what pixel_format says.
+    """
+    _core.require_image(image, "image", len(pixel_format))
+    colours = image[..., :3]
+    if colours.strides[1:] == (3, 1):
+        return colours
+    buffers = buffers or Buffers(colours.shape[:2])
+    packed: Image = buffers.get("colours", np.uint8, 3)
+    np.copyto(packed, colours)
+    return packed
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A loaded model and everything that was chosen about how to run it."""
+
+    engine: Engine
+    family: Family
+    spec: ModelSpec
+    refine: Refine | None
+    threads: int
+
+    def input_size(self, frame: Size) -> Size:
+        """Return the (height, width) at which the network sees frames of this size."""
+        return self.family.input_size(self.engine.signature, self.spec, frame)
+
+    def runner(self, input_size: Size) -> Runner:
+        """Make and bind the network's tensors for one frame in flight."""
+        return self.family.runner(self.engine, self.spec, input_size, self.threads)
+
+    def run(
+        self, runner: Runner, colours: Image, order: ColourOrder, out: AnyAlpha, clock: StageClock
+    ) -> None:
+        """Fill out, (H, W) float32 or uint8, with the alpha of an (H, W, 3) frame."""
+        start = perf_counter_ns()
+        runner.feed(colours, order)
+        start = clock.record("input", start)
+        runner.run()
+        start = clock.record("network", start)
+        self._require_alpha(runner.alpha)
+        enlarge(self.refine, colours, runner.alpha, out, self.threads)
+        clock.record("refine", start)
+
+    def _require_alpha(self, alpha: Alpha) -> None:
+        try:
+            _core.require_alpha(alpha, "output", self.threads)
+        except ValueError as error:
+            raise ModelError(
+                f"{self.spec.path}: the network's output is no alpha ({error}). "
+                f"Was family {self.family.name!r} the right one to read it?"
+            ) from error
