@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import fastmatte as fm
+import graphs
 import pytest
 from hypothesis import settings
 
@@ -23,3 +25,26 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip(f"this processor has no {request.param}")
     with fm.cpu.force(request.param):
         yield request.param
+
+
+@pytest.fixture(scope="session")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a generated ONNX file by its name in tests/graphs.py, once."""
+    folder = tmp_path_factory.mktemp("graphs")
+
+    def make(name: str) -> Path:
+        path = folder / f"{name}.onnx"
+        if not path.exists():
+            getattr(graphs, name)(path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real models and images, which the project must not carry itself."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real models and images are not there: {folder}")
+    return folder

@@ -1,0 +1,153 @@
+"""Tiny ONNX graphs with the signatures of real families, small enough to compute by hand."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import TensorProto, helper
+
+#: Steep enough that black becomes alpha 0.018 and white 0.982.
+SLOPE = 8.0
+
+
+def _save(path, nodes, inputs, outputs, constants=()):
+    def value(name, shape, dtype=TensorProto.FLOAT):
+        return helper.make_tensor_value_info(name, dtype, shape)
+
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [value(*i) for i in inputs],
+        [value(*o) for o in outputs],
+        [
+            helper.make_tensor(name, TensorProto.FLOAT, [len(values)] if values else [], values)
+            for name, values in constants
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def brightness(
+    path,
+    source="input",
+    result="output",
+    shape=("batch_size", 3, "height", "width"),
+    out_shape=("batch_size", 1, "height", "width"),
+    centre=0.0,
+    slope=SLOPE,
+):
+    """alpha = sigmoid(slope * (mean of the channels - centre)); channels first or last."""
+    axis = 3 if shape[3] == 3 else 1
+    nodes = [
+        helper.make_node("ReduceMean", [source], ["mean"], axes=[axis], keepdims=1),
+        helper.make_node("Sub", ["mean", "centre"], ["centred"]),
+        helper.make_node("Mul", ["centred", "slope"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], [result]),
+    ]
+    constants = [("centre", [centre]), ("slope", [slope])]
+    return _save(path, nodes, [(source, shape)], [(result, out_shape)], constants)
+
+
+def modnet(path, **options):
+    return brightness(path, **options)
+
+
+def selfie(path):
+    return brightness(
+        path,
+        "pixel_values",
+        "alphas",
+        ("batch_size", 3, 256, 256),
+        ("batch_size", 1, 256, 256),
+        centre=0.5,
+    )
+
+
+def selfie_channels_last(path):
+    return brightness(
+        path, "input_1:0", "activation_10", (1, 256, 256, 3), (1, 256, 256, 1), centre=0.5
+    )
+
+
+def salient(path):
+    return brightness(path, shape=(1, 3, 224, 224), out_shape=(1, 1, 224, 224))
+
+
+def softmax(path):
+    """Two channels, 1 - alpha and alpha, of a graph that leaves the size open."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Mul", ["mean", "slope"], ["logit"]),
+        helper.make_node("Neg", ["logit"], ["other"]),
+        helper.make_node("Concat", ["other", "logit"], ["logits"], axis=1),
+        helper.make_node("Softmax", ["logits"], ["save_infer_model/scale_0.tmp_1"], axis=1),
+    ]
+    return _save(
+        path,
+        nodes,
+        [("x", (None, 3, None, None))],
+        [("save_infer_model/scale_0.tmp_1", (None, 2, None, None))],
+        [("slope", [SLOPE / 2])],
+    )
+
+
+def rvm(path):
+    """pha = 0.8 grey + 0.2 mean(r1i); each state moves half way to the shrunk grey of src."""
+    states = ["r1", "r2", "r3", "r4"]
+    nodes = [
+        helper.make_node("ReduceMean", ["src"], ["grey"], axes=[1], keepdims=1),
+        helper.make_node("GlobalAveragePool", ["r1i"], ["memory"]),
+        helper.make_node("Mul", ["grey", "most"], ["now"]),
+        helper.make_node("Mul", ["memory", "rest"], ["before"]),
+        helper.make_node("Add", ["now", "before"], ["pha"]),
+        helper.make_node("Mul", ["src", "most"], ["fgr"]),
+    ]
+    for k, state in enumerate(states, 1):
+        nodes += [
+            helper.make_node(
+                "AveragePool",
+                ["grey"],
+                [f"{state}s"],
+                kernel_shape=[2**k] * 2,
+                strides=[2**k] * 2,
+                ceil_mode=1,
+            ),
+            helper.make_node("Add", [f"{state}i", f"{state}s"], [f"{state}sum"]),
+            helper.make_node("Mul", [f"{state}sum", "half"], [f"{state}o"]),
+        ]
+    return _save(
+        path,
+        nodes,
+        [("src", ("batch", 3, "height", "width"))]
+        + [(f"{s}i", ("b", f"c{s}", f"h{s}", f"w{s}")) for s in states]
+        + [("downsample_ratio", (1,))],
+        [("fgr", ("batch", 3, "height", "width")), ("pha", ("batch", 1, "height", "width"))]
+        + [(f"{s}o", ("b", 1, f"oh{s}", f"ow{s}")) for s in states],
+        [("most", [0.8]), ("rest", [0.2]), ("half", [0.5])],
+    )
+
+
+def unknown(path):
+    return brightness(path, "frames", "score", (1, 5, 64, 64), (1, 1, 64, 64))
+
+
+def logits(path):
+    """A MODNet signature whose output leaves [0, 1]: no alpha at all."""
+    nodes = [
+        helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Mul", ["mean", "slope"], ["output"]),
+    ]
+    shape = ("batch_size", 3, "height", "width")
+    out_shape = ("batch_size", 1, "height", "width")
+    return _save(path, nodes, [("input", shape)], [("output", out_shape)], [("slope", [SLOPE])])
+
+
+ALL = {
+    "modnet": modnet,
+    "rvm": rvm,
+    "salient": salient,
+    "selfie": selfie,
+    "selfie_channels_last": selfie_channels_last,
+    "softmax": softmax,
+}
