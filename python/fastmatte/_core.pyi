@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 
-from fastmatte.arrays import AnyAlpha, Image
+from fastmatte.arrays import AnyAlpha, Filter, Image, Layout, PixelFormat, Size, Tensor
 
 MAX_PIXELS: int
 __version__: str
@@ -23,3 +23,16 @@ def cutout(
 ) -> Image: ...
 def premultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...
 def unpremultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...
+def to_tensor(
+    image: Image,
+    size: Size | None,
+    filter: Filter,
+    scale: float,
+    mean: Sequence[float],
+    std: Sequence[float],
+    pixel_format: PixelFormat,
+    layout: Layout,
+    out: Tensor | None,
+    threads: int | None,
+    /,
+) -> Tensor: ...
