@@ -40,3 +40,27 @@ def premultiply_numpy(rgba):
     out = rgba.copy()
     out[..., :3] = (rgba[..., :3].astype(np.uint16) * rgba[..., 3:] + 127) // 255
     return out
+
+
+def to_tensor_numpy(image):
+    return np.ascontiguousarray((image.astype(np.float32) * (1 / 255)).transpose(2, 0, 1))[None]
+
+
+def to_tensor_cv2_resize(image, size, filter):
+    """cv2.resize, then NumPy; the resized image is rounded to uint8."""
+    return to_tensor_numpy(resize_cv2(image, size, filter))
+
+
+def to_tensor_cv2_blob(image, size, filter):
+    assert filter == "bilinear", "blobFromImage knows no other"
+    return cv2().dnn.blobFromImage(image, 1 / 255, size[::-1])
+
+
+def resize_cv2(image, size, filter):
+    module = cv2()
+    modes = {
+        "nearest": module.INTER_NEAREST_EXACT,
+        "bilinear": module.INTER_LINEAR,
+        "area": module.INTER_AREA,
+    }
+    return module.resize(image, size[::-1], interpolation=modes[filter])

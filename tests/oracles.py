@@ -38,3 +38,44 @@ def unpremultiply(rgba):
     straight = (2 * 255 * c[..., :3] + a) // np.maximum(2 * a, 1)
     c[..., :3] = np.where(a == 0, 0, np.minimum(straight, 255))
     return c.astype(np.uint8)
+
+
+def windowed_sinc(x):
+    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
+
+
+def keys_cubic(x):
+    x = np.abs(x)
+    return np.select(
+        [x < 1, x < 2], [1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2]
+    )
+
+
+def filter_weights(name, input, output):
+    """(output, input): the part of each input pixel in each output, up to a factor per output."""
+    i, j = np.arange(output)[:, None], np.arange(input)[None]
+    if name == "area":
+        overlap = np.minimum((i + 1) * input, (j + 1) * output) - np.maximum(i * input, j * output)
+        return np.maximum(overlap, 0).astype(float)
+    if name == "bilinear":
+        centre = np.clip((2 * i + 1) * input, output, (2 * input - 1) * output)
+        return np.maximum(2 * output - np.abs((2 * j + 1) * output - centre), 0).astype(float)
+    scale = input / output
+    kernel = {"bicubic": keys_cubic, "lanczos3": windowed_sinc}[name]
+    return kernel((j + 0.5 - (i + 0.5) * scale) / max(scale, 1))
+
+
+def resample(image, size, filter):
+    """image in float64, weights summing to 1, no rounding."""
+    down, across = (
+        w / w.sum(1, keepdims=True)
+        for w in (filter_weights(filter, n, m) for n, m in zip(image.shape, size, strict=False))
+    )
+    return np.einsum("yj,jk...,xk->yx...", down, image.astype(float), across, optimize=True)
+
+
+def to_tensor(image, size, filter, scale, mean, std, pixel_format, layout):
+    rgb = image[..., {"r": [0, 1, 2], "b": [2, 1, 0]}[pixel_format[0]]]
+    levels = resample(rgb, size or rgb.shape[:2], filter)
+    pixels = (levels * scale - np.array(mean)) / np.array(std)
+    return (pixels if layout == "nhwc" else pixels.transpose(2, 0, 1))[None]

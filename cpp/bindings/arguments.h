@@ -18,6 +18,7 @@
 #include "core/buffer.h"
 #include "core/error.h"
 #include "core/image_view.h"
+#include "core/tensor_view.h"
 
 namespace fastmatte {
 
@@ -36,6 +37,19 @@ struct Input {
 template <typename T>
 struct Output {
   ImageView<T> view;
+  py::array array;
+};
+
+// The same for tensors, which are always C-contiguous.
+template <typename T>
+struct InputTensor {
+  TensorView<const T> view;
+  py::array array;
+};
+
+template <typename T>
+struct OutputTensor {
+  TensorView<T> view;
   py::array array;
 };
 
@@ -115,6 +129,33 @@ bool has_adjacent_pixels(const py::array& array, int channels) {
 }
 
 template <typename T>
+void require_contiguous(const py::array& array, const char* name) {
+  if ((array.flags() & py::array::c_style) != 0 &&
+      reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) == 0) {
+    return;
+  }
+  throw ArgumentError(name, "a C-contiguous array", "strides " + text_of(array.attr("strides")));
+}
+
+// The caller's out, writable and of this shape.
+template <typename T>
+py::array require_out(py::handle object, const std::vector<py::ssize_t>& shape) {
+  std::string expected;
+  for (const auto side : shape) {
+    expected += (expected.empty() ? "(" : ", ") + std::to_string(side);
+  }
+  expected += std::string(") ") + dtype_name<T>();
+  py::array array = require_array(object, "out", expected);
+  if (!has_dtype<T>(array)) throw_type("out", expected, describe(array));
+  if (array.ndim() != static_cast<py::ssize_t>(shape.size()) ||
+      !std::equal(shape.begin(), shape.end(), array.shape())) {
+    throw ArgumentError("out", expected, describe(array));
+  }
+  if (!array.writeable()) throw ArgumentError("out", "a writable array", "a read-only one");
+  return array;
+}
+
+template <typename T>
 std::ptrdiff_t row_stride(const py::array& array, int row_elements) {
   // NumPy leaves the stride of a one-row array undefined.
   return array.shape(0) == 1 ? row_elements
@@ -168,22 +209,53 @@ Output<T> write_image(py::handle object, int height, int width, int channels) {
     py::array_t<T> array(shape);
     return {{array.mutable_data(), height, width, channels, width * channels}, std::move(array)};
   }
-  const std::string expected = "(" + std::to_string(height) + ", " + std::to_string(width) +
-                               (channels > 1 ? ", " + std::to_string(channels) : "") + ") " +
-                               detail::dtype_name<T>();
-  py::array array = detail::require_array(object, "out", expected);
-  if (!detail::has_dtype<T>(array)) detail::throw_type("out", expected, detail::describe(array));
-  if (array.ndim() != static_cast<py::ssize_t>(shape.size()) ||
-      !std::equal(shape.begin(), shape.end(), array.shape())) {
-    throw ArgumentError("out", expected, detail::describe(array));
-  }
-  if (!array.writeable()) throw ArgumentError("out", "a writable array", "a read-only one");
+  py::array array = detail::require_out<T>(object, shape);
   if (!detail::has_adjacent_pixels<T>(array, channels)) {
     throw ArgumentError("out", "rows of adjacent pixels",
                         "strides " + detail::text_of(array.attr("strides")));
   }
   const auto stride = detail::row_stride<T>(array, width * channels);
   return {{static_cast<T*>(array.mutable_data()), height, width, channels, stride},
+          std::move(array)};
+}
+
+// The one image of a (1, channels, H, W) or (1, H, W, channels) array. What makes tensors makes
+// them contiguous, so that any other layout is a mistake to tell of rather than to copy.
+template <typename T>
+InputTensor<T> read_tensor(py::handle object, const char* name, int channels,
+                           Layout layout = Layout::nchw) {
+  const std::string depth = std::to_string(channels);
+  const bool planes = layout == Layout::nchw;
+  const std::string expected =
+      (planes ? "(1, " + depth + ", H, W) " : "(1, H, W, " + depth + ") ") +
+      std::string(detail::dtype_name<T>());
+  py::array array = detail::require_array(object, name, expected);
+  if (!detail::has_dtype<T>(array)) detail::throw_type(name, expected, detail::describe(array));
+  if (array.ndim() != 4 || array.shape(0) != 1 || array.shape(planes ? 1 : 3) != channels) {
+    throw ArgumentError(name, expected, detail::describe(array));
+  }
+  const auto height = array.shape(planes ? 2 : 1), width = array.shape(planes ? 3 : 2);
+  detail::require_pixel_count(height, width, name);
+  detail::require_contiguous<T>(array, name);
+  return {{static_cast<const T*>(array.data()), channels, static_cast<int>(height),
+           static_cast<int>(width), layout},
+          std::move(array)};
+}
+
+// The array for a tensor of one image: object, checked, or a new one where object is None.
+template <typename T>
+OutputTensor<T> write_tensor(py::handle object, int channels, int height, int width,
+                             Layout layout = Layout::nchw) {
+  std::vector<py::ssize_t> shape{1, height, width, channels};
+  if (layout == Layout::nchw) shape = {1, channels, height, width};
+  if (object.is_none()) {
+    detail::require_pixel_count(height, width, "out");
+    py::array_t<T> array(shape);
+    return {{array.mutable_data(), channels, height, width, layout}, std::move(array)};
+  }
+  py::array array = detail::require_out<T>(object, shape);
+  detail::require_contiguous<T>(array, "out");
+  return {{static_cast<T*>(array.mutable_data()), channels, height, width, layout},
           std::move(array)};
 }
 
@@ -211,11 +283,12 @@ inline std::int64_t read_integer(py::handle object, const char* name, std::int64
 
 inline double read_number(py::handle object, const char* name, double low,
                           double high = std::numeric_limits<double>::max()) {
-  const std::string expected =
-      high == std::numeric_limits<double>::max()
-          ? "a finite number of at least " + detail::text_of(py::float_(low))
-          : "a number from " + detail::text_of(py::float_(low)) + " to " +
-                detail::text_of(py::float_(high));
+  constexpr double kMost = std::numeric_limits<double>::max();
+  const std::string expected = high == kMost ? low == -kMost ? "a finite number"
+                                                             : "a finite number of at least " +
+                                                                   detail::text_of(py::float_(low))
+                                             : "a number from " + detail::text_of(py::float_(low)) +
+                                                   " to " + detail::text_of(py::float_(high));
   const double value = PyFloat_AsDouble(object.ptr());
   if (value == -1.0 && PyErr_Occurred()) {
     PyErr_Clear();
@@ -225,6 +298,20 @@ inline double read_number(py::handle object, const char* name, double low,
     throw ArgumentError(name, expected, detail::text_of(object));
   }
   return value;
+}
+
+// Three finite numbers, one for each of R, G, B.
+inline std::array<double, 3> read_per_channel(py::handle object, const char* name) {
+  if (!py::isinstance<py::sequence>(object) || py::isinstance<py::str>(object) ||
+      py::len(object) != 3) {
+    detail::throw_type(name, "three numbers, for R, G, B", detail::text_of(py::repr(object)));
+  }
+  std::array<double, 3> values{};
+  for (std::size_t c = 0; c < 3; ++c) {
+    values[c] = read_number(py::object(py::reinterpret_borrow<py::sequence>(object)[c]), name,
+                            std::numeric_limits<double>::lowest());
+  }
+  return values;
 }
 
 // (height, width) of an image to be made.

@@ -5,6 +5,7 @@
 
 PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   module.attr("__version__") = FASTMATTE_VERSION;
+  fastmatte::register_checks(module);
   fastmatte::register_cpu(module);
   fastmatte::register_kernels(module);
 }

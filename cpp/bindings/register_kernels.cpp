@@ -1,8 +1,10 @@
 // fastmatte._core: the kernels. Convert, check, release the GIL, call, return.
+#include <cmath>
+
 #include "bindings/arguments.h"
 #include "bindings/register.h"
-#include "kernels/alpha_range.h"
 #include "kernels/composite.h"
+#include "kernels/to_tensor.h"
 
 namespace fastmatte {
 namespace {
@@ -42,6 +44,39 @@ Input<std::uint8_t> read_background(py::handle object, ImageView<const std::uint
   return {view, std::move(row), {}};
 }
 
+struct PixelFormat {
+  int channels;
+  ChannelOrder order;
+};
+
+PixelFormat read_pixel_format(py::handle object) {
+  return read_choice<PixelFormat>(object, "pixel_format",
+                                  {{"rgb", {3, ChannelOrder::rgb}},
+                                   {"bgr", {3, ChannelOrder::bgr}},
+                                   {"rgba", {4, ChannelOrder::rgb}},
+                                   {"bgra", {4, ChannelOrder::bgr}}});
+}
+
+// (x * scale - mean) / std as one multiplication and one addition.
+Levels read_levels(py::handle scale, py::handle mean, py::handle std) {
+  const double times = read_number(scale, "scale", std::numeric_limits<double>::lowest());
+  const auto means = read_per_channel(mean, "mean");
+  const auto deviations = read_per_channel(std, "std");
+  Levels levels;
+  for (std::size_t c = 0; c < 3; ++c) {
+    if (deviations[c] <= 0) {
+      throw ArgumentError("std", "three numbers above 0", detail::text_of(py::repr(std)));
+    }
+    levels.factor[c] = static_cast<float>(times / deviations[c]);
+    levels.offset[c] = static_cast<float>(-means[c] / deviations[c]);
+    if (!std::isfinite(levels.factor[c]) || !std::isfinite(levels.offset[c])) {
+      throw ArgumentError("std", "scale / std and mean / std that float32 can hold",
+                          detail::text_of(py::repr(std)));
+    }
+  }
+  return levels;
+}
+
 }  // namespace
 
 void register_kernels(py::module_& module) {
@@ -73,22 +108,25 @@ void register_kernels(py::module_& module) {
     }
     return result.array;
   });
-  // Checks alone, for Python code that looks at an array before a kernel does.
-  module.def("require_image", [](py::handle image, const std::string& name, int channels) {
-    require_image<std::uint8_t>(image, name.c_str(), {channels});
-  });
-  module.def("require_alpha", [](py::handle alpha, const std::string& name, py::object threads) {
-    const auto source = read_image<float>(alpha, name.c_str(), {1});
+  module.def("to_tensor", [](py::object image, py::object size, py::object filter, py::object scale,
+                             py::object mean, py::object std, py::object pixel_format,
+                             py::object layout, py::object out, py::object threads) {
+    const PixelFormat format = read_pixel_format(pixel_format);
+    const auto input = read_image<std::uint8_t>(image, "image", {format.channels});
+    const auto [height, width] =
+        size.is_none() ? std::pair(input.view.height, input.view.width) : read_size(size, "size");
+    const auto kind = read_choice<Filter>(filter, "filter",
+                                          {{"bilinear", Filter::bilinear}, {"area", Filter::area}});
+    const Levels levels = read_levels(scale, mean, std);
+    const auto order =
+        read_choice<Layout>(layout, "layout", {{"nchw", Layout::nchw}, {"nhwc", Layout::nhwc}});
     const int count = read_threads(threads);
-    const py::gil_scoped_release release;
-    require_alpha(source.view, name.c_str(), count);
-  });
-  module.def("require_alpha_out", [](py::handle out, int height, int width) {
-    if (holds<std::uint8_t>(out)) {
-      write_image<std::uint8_t>(out, height, width, 1);
-    } else {
-      write_image<float>(out, height, width, 1);
+    auto result = write_tensor<float>(out, 3, height, width, order);
+    {
+      const py::gil_scoped_release release;
+      to_tensor(input.view, result.view, kind, format.order, levels, count);
     }
+    return result.array;
   });
   const auto def_rgba = [&](const char* name, auto kernel) {
     module.def(name, [kernel](py::object rgba, py::object out, py::object threads) {

@@ -1,6 +1,16 @@
 from collections.abc import Sequence
 
-from fastmatte.arrays import Alpha, AnyAlpha, Array, Image
+from fastmatte.arrays import (
+    Alpha,
+    AnyAlpha,
+    Array,
+    Filter,
+    Image,
+    Layout,
+    PixelFormat,
+    Size,
+    Tensor,
+)
 
 MAX_PIXELS: int
 __version__: str
@@ -27,3 +37,16 @@ def quantise(alpha: Alpha, out: Image | None, threads: int | None, /) -> Image: 
 def require_image(image: Array, name: str, channels: int, /) -> None: ...
 def require_alpha(alpha: Array, name: str, threads: int | None, /) -> None: ...
 def require_alpha_out(out: Array, height: int, width: int, /) -> None: ...
+def to_tensor(
+    image: Image,
+    size: Size | None,
+    filter: Filter,
+    scale: float,
+    mean: Sequence[float],
+    std: Sequence[float],
+    pixel_format: PixelFormat,
+    layout: Layout,
+    out: Tensor | None,
+    threads: int | None,
+    /,
+) -> Tensor: ...

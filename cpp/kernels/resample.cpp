@@ -1,0 +1,143 @@
+// The weights of each filter, worked out in integers where they are rational and in double else.
+#include "kernels/resample.h"
+
+#include <cmath>
+#include <type_traits>
+
+namespace fastmatte {
+namespace {
+
+constexpr double kPi = 3.14159265358979323846;
+
+double cubic(double x) noexcept {
+  const double d = std::abs(x);
+  if (d >= 2) return 0;
+  if (d >= 1) return ((-0.5 * d + 2.5) * d - 4) * d + 2;
+  return (1.5 * d - 2.5) * d * d + 1;
+}
+
+double sinc(double x) noexcept {
+  if (x == std::floor(x)) return x == 0 ? 1 : 0;  // sin(kPi * 3) is not quite 0
+  return std::sin(kPi * x) / (kPi * x);
+}
+
+double lanczos3(double x) noexcept { return std::abs(x) >= 3 ? 0 : sinc(x) * sinc(x / 3); }
+
+// The inputs [start, start + count) of output i, and their weights up to a common factor.
+struct Run {
+  int start;
+  int count;
+};
+
+Run bilinear_run(int i, int input, int output, double* weights) noexcept {
+  // The centre is half a pixel right of the middle of pixel `left`, in units of 1 / (2 output).
+  const std::int64_t unit = 2 * std::int64_t{output};
+  const std::int64_t position = (2 * std::int64_t{i} + 1) * input - output;
+  const std::int64_t left = position < 0 ? -1 : position / unit;
+  if (left < 0 || left >= input - 1 || position == left * unit) {
+    weights[0] = 1;
+    return {static_cast<int>(left < 0 ? 0 : left), 1};
+  }
+  weights[0] = static_cast<double>((left + 1) * unit - position);
+  weights[1] = static_cast<double>(position - left * unit);
+  return {static_cast<int>(left), 2};
+}
+
+Run area_run(int i, int input, int output, double* weights) noexcept {
+  // In units of 1 / output: the output covers [begin, end), input j covers [j, j + 1) * output.
+  const std::int64_t begin = std::int64_t{i} * input;
+  const std::int64_t end = begin + input;
+  const std::int64_t first = begin / output;
+  int count = 0;
+  for (std::int64_t j = first; j * output < end; ++j) {
+    weights[count++] =
+        static_cast<double>(std::min(end, (j + 1) * output) - std::max(begin, j * output));
+  }
+  return {static_cast<int>(first), count};
+}
+
+template <typename Kernel>
+Run windowed_run(int i, int input, int output, double support, Kernel kernel,
+                 double* weights) noexcept {
+  const double scale = static_cast<double>(input) / output;
+  const double widening = std::max(scale, 1.0);
+  const double centre = (i + 0.5) * scale;
+  const double reach = support * widening;
+  // The pixels whose middles lie within reach; the kernel is 0 beyond, so one too many is harmless.
+  const int begin = static_cast<int>(std::max(0.0, std::floor(centre - reach)));
+  const int end = static_cast<int>(std::min<double>(input, std::ceil(centre + reach)));
+  int first = end, last = begin;
+  for (int j = begin; j < end; ++j) {
+    weights[j - begin] = kernel((j + 0.5 - centre) / widening);
+    if (weights[j - begin] == 0) continue;
+    first = std::min(first, j);
+    last = j;
+  }
+  for (int j = first; j <= last; ++j) weights[j - first] = weights[j - begin];
+  return {first, last - first + 1};
+}
+
+Run run_of(Filter filter, int i, int input, int output, double* weights) noexcept {
+  switch (filter) {
+    case Filter::area:
+      return area_run(i, input, output, weights);
+    case Filter::bicubic:
+      return windowed_run(i, input, output, 2, cubic, weights);
+    case Filter::lanczos3:
+      return windowed_run(i, input, output, 3, lanczos3, weights);
+    default:
+      return bilinear_run(i, input, output, weights);
+  }
+}
+
+int most_taps(Filter filter, int input, int output) noexcept {
+  const double scale = static_cast<double>(input) / output;
+  const double reach = filter == Filter::bicubic    ? 4 * std::max(scale, 1.0)
+                       : filter == Filter::lanczos3 ? 6 * std::max(scale, 1.0)
+                       : filter == Filter::area     ? scale
+                                                    : 0;
+  // A stretch of that length touches at most this many pixels.
+  return static_cast<int>(std::min<double>(input, std::ceil(reach) + 2));
+}
+
+}  // namespace
+
+template <typename Weight>
+Axis<Weight> make_axis(Filter filter, int input, int output) {
+  const int taps = most_taps(filter, input, output);
+  const auto size = static_cast<std::size_t>(output);
+  Axis<Weight> axis{input,
+                    output,
+                    taps,
+                    Buffer<int>(size),
+                    Buffer<int>(size),
+                    Buffer<Weight>(size * static_cast<std::size_t>(taps))};
+  const Buffer<double> raw(static_cast<std::size_t>(taps) + 2);
+  for (int i = 0; i < output; ++i) {
+    const Run run = run_of(filter, i, input, output, raw.data());
+    const auto place = static_cast<std::size_t>(i);
+    axis.start[place] = run.start;
+    axis.count[place] = run.count;
+    Weight* weights = axis.weights.data() + place * static_cast<std::size_t>(taps);
+    double total = 0;
+    for (int t = 0; t < run.count; ++t) total += raw[static_cast<std::size_t>(t)];
+    double sum = 0, reached = 0;
+    for (int t = 0; t < run.count; ++t) {
+      const double weight = raw[static_cast<std::size_t>(t)];
+      if constexpr (std::is_same_v<Weight, float>) {
+        weights[t] = static_cast<float>(weight / total);
+      } else {
+        sum += weight;
+        const double next = std::floor(sum / total * (1 << kWeightBits) + 0.5);
+        weights[t] = static_cast<Weight>(next - reached);
+        reached = next;
+      }
+    }
+  }
+  return axis;
+}
+
+template Axis<float> make_axis(Filter, int, int);
+template Axis<std::int16_t> make_axis(Filter, int, int);
+
+}  // namespace fastmatte

@@ -1,0 +1,210 @@
+// resample: the filters, and the two separable passes that resize and to_tensor share.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/buffer.h"
+#include "core/image_view.h"
+#include "core/parallel.h"
+#include "cpu/dispatch.h"
+
+namespace fastmatte {
+
+// With s = input size / output size and output i centred at (i + 1/2) s, in input coordinates whose
+// pixel j covers [j, j + 1]:
+enum class Filter {
+  nearest,   // the pixel that holds the centre
+  bilinear,  // the two pixels around the centre, the edge repeated; no antialiasing
+  area,      // the exact mean over [i s, (i + 1) s], also where that is less than a pixel
+  bicubic,   // Keys, Cubic Convolution Interpolation, 1981, with a = -1/2; widened by max(s, 1)
+  lanczos3,  // sinc(x) sinc(x / 3) for |x| < 3; widened by max(s, 1)
+};
+
+// The fraction bits of an integer weight, and of the int16 between two integer passes.
+//
+// Why int16 holds both: let L be the sum of an output's absolute weights. L is 1 but for bicubic
+// and lanczos3, whose worst case is an output at the very edge, where weights beyond it are missing
+// and the rest is divided by a smaller sum: there L < 1.6 (tests/test_resize.py scans the phases).
+// Weights are differences of a rounded running sum, and rounding a rising or falling run keeps it
+// rising or falling, so integer weights add at most one step for each of the six lobes: their
+// absolute sum is below 1.7 * 2^14. Values between the passes therefore lie between
+// -0.35 * 255 * 64 = -5712 and 1.35 * 255 * 64 = 22032, and the second pass stays below
+// 22032 * 1.7 * 2^14 + 2^19 < 2^30.
+constexpr int kWeightBits = 14;
+constexpr int kPassBits = 6;
+
+// Which inputs make each output along one axis: weights[i * taps + t] for input start[i] + t, with
+// t < count[i] <= taps. No weight at either end of a run is 0: where an input has no part in an
+// output its NaN has none either.
+template <typename Weight>
+struct Axis {
+  int input = 0;
+  int output = 0;
+  int taps = 0;
+  Buffer<int> start;
+  Buffer<int> count;
+  Buffer<Weight> weights;
+};
+
+// Weight is float, or int16_t for weights in 2^-14 that sum to exactly 2^14. The integers are the
+// steps of the running sum rounded half up, so that not even a thousand taps drift; giving the
+// error of 1000 rounded weights to the largest of them would move the result by several levels.
+// filter is not nearest.
+template <typename Weight>
+Axis<Weight> make_axis(Filter filter, int input, int output);
+
+// The input pixel nearest to the centre of output i.
+inline int nearest_input(int i, int input, int output) noexcept {
+  return static_cast<int>((2 * std::int64_t{i} + 1) * input / (2 * std::int64_t{output}));
+}
+
+// Rows stride apart from the first on, wrapping round after ring of them.
+template <typename T>
+struct RowRing {
+  const T* data;
+  std::ptrdiff_t stride;
+  int first;
+  int ring;
+};
+
+template <typename Weight>
+struct RowTaps {
+  const int* start;
+  const int* count;
+  const Weight* weights;
+  int taps;
+  int input;
+  int output;
+};
+
+// mix_rows_<in>_<out>: out[i] = sum over t < count of weights[t] * row t [i], in that order.
+FASTMATTE_ROW(mix_rows_u8_f32, (RowRing<std::uint8_t> rows, const float* weights, int count,
+                                float* out, int elements))
+FASTMATTE_ROW(mix_rows_f32_f32,
+              (RowRing<float> rows, const float* weights, int count, float* out, int elements))
+FASTMATTE_ROW(mix_rows_u8_i16, (RowRing<std::uint8_t> rows, const std::int16_t* weights, int count,
+                                std::int16_t* out, int elements))
+FASTMATTE_ROW(mix_rows_i16_u8, (RowRing<std::int16_t> rows, const std::int16_t* weights, int count,
+                                std::uint8_t* out, int elements))
+
+// mix_columns_<in>_<out>: the same along one row of interleaved pixels of 1, 3 or 4 channels.
+FASTMATTE_ROW(mix_columns_u8_f32,
+              (const std::uint8_t* row, RowTaps<float> taps, int channels, float* out))
+FASTMATTE_ROW(mix_columns_f32_f32,
+              (const float* row, RowTaps<float> taps, int channels, float* out))
+FASTMATTE_ROW(mix_columns_u8_i16, (const std::uint8_t* row, RowTaps<std::int16_t> taps,
+                                   int channels, std::int16_t* out))
+FASTMATTE_ROW(mix_columns_i16_u8, (const std::int16_t* row, RowTaps<std::int16_t> taps,
+                                   int channels, std::uint8_t* out))
+
+// The four row functions of one element type, chosen once per image.
+template <typename In, typename Weight>
+struct Mixers;
+
+template <>
+struct Mixers<std::uint8_t, std::int16_t> {
+  using Middle = std::int16_t;
+  using Out = std::uint8_t;
+  decltype(active_mix_rows_u8_i16()) rows_first = active_mix_rows_u8_i16();
+  decltype(active_mix_rows_i16_u8()) rows_last = active_mix_rows_i16_u8();
+  decltype(active_mix_columns_u8_i16()) columns_first = active_mix_columns_u8_i16();
+  decltype(active_mix_columns_i16_u8()) columns_last = active_mix_columns_i16_u8();
+};
+
+template <>
+struct Mixers<std::uint8_t, float> {
+  using Middle = float;
+  using Out = float;
+  decltype(active_mix_rows_u8_f32()) rows_first = active_mix_rows_u8_f32();
+  decltype(active_mix_rows_f32_f32()) rows_last = active_mix_rows_f32_f32();
+  decltype(active_mix_columns_u8_f32()) columns_first = active_mix_columns_u8_f32();
+  decltype(active_mix_columns_f32_f32()) columns_last = active_mix_columns_f32_f32();
+};
+
+template <>
+struct Mixers<float, float> {
+  using Middle = float;
+  using Out = float;
+  decltype(active_mix_rows_f32_f32()) rows_first = active_mix_rows_f32_f32();
+  decltype(active_mix_rows_f32_f32()) rows_last = active_mix_rows_f32_f32();
+  decltype(active_mix_columns_f32_f32()) columns_first = active_mix_columns_f32_f32();
+  decltype(active_mix_columns_f32_f32()) columns_last = active_mix_columns_f32_f32();
+};
+
+// Bands with about as much work in each as rows_per_band means, whatever the scale.
+template <typename In>
+Bands resample_bands(ImageView<In> image, int height, int width, int threads) {
+  const std::int64_t rows = (std::int64_t{image.height} + height - 1) / height;
+  const auto pixels = std::min<std::int64_t>(rows * image.width + width, kMaxPixels);
+  return Bands(height, rows_per_band(static_cast<int>(pixels)), threads);
+}
+
+// Resamples image to height x width. For each output row y, once and on some worker, row_of(worker,
+// y) says where to write it and done(worker, y) is told that it is there.
+//
+// The columns pass runs along rows and is the slower one, so it runs on the fewer rows: after the
+// rows pass where the height shrinks, before it where the height grows. bands are resample_bands.
+template <typename Weight, typename In, typename RowOf, typename Done>
+void resample(ImageView<const In> image, int height, int width, Filter filter, const Bands& bands,
+              const RowOf& row_of, const Done& done) {
+  const Mixers<In, Weight> mix;
+  using Middle = typename Mixers<In, Weight>::Middle;
+  const Axis<Weight> down = make_axis<Weight>(filter, image.height, height);
+  const Axis<Weight> across = make_axis<Weight>(filter, image.width, width);
+  const RowTaps<Weight> columns{across.start.data(), across.count.data(), across.weights.data(),
+                                across.taps,         image.width,         width};
+  const int channels = image.channels;
+  const auto workers = static_cast<std::size_t>(bands.workers);
+
+  if (height <= image.height) {
+    const std::size_t slice = aligned_count<Middle>(static_cast<std::size_t>(image.row_elements()));
+    const Buffer<Middle> middle(workers * slice);
+    parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
+      Middle* mixed = middle.data() + static_cast<std::size_t>(worker) * slice;
+      for (int y = begin; y < end; ++y) {
+        const RowRing<In> rows{image.row(down.start[static_cast<std::size_t>(y)]), image.row_stride,
+                               0, image.height};
+        const auto first_weight = static_cast<std::size_t>(y) * static_cast<std::size_t>(down.taps);
+        mix.rows_first(rows, &down.weights[first_weight], down.count[static_cast<std::size_t>(y)],
+                       mixed, image.row_elements());
+        mix.columns_last(mixed, columns, channels, row_of(worker, y));
+        done(worker, y);
+      }
+    });
+    return;
+  }
+
+  // A ring of as many finished input rows as one output row may need; each keeps the number of the
+  // row it holds, so that a worker's next band finds those that it shares with the last.
+  const std::size_t slice =
+      aligned_count<Middle>(static_cast<std::size_t>(width) * static_cast<std::size_t>(channels));
+  const auto ring = static_cast<std::size_t>(down.taps);
+  const Buffer<Middle> middle(workers * ring * slice);
+  const std::size_t held_slice = aligned_count<int>(ring);
+  const Buffer<int> held(workers * held_slice);
+  std::fill_n(held.data(), workers * held_slice, -1);
+  parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
+    Middle* mixed = middle.data() + static_cast<std::size_t>(worker) * ring * slice;
+    int* holds = held.data() + static_cast<std::size_t>(worker) * held_slice;
+    for (int y = begin; y < end; ++y) {
+      const int start = down.start[static_cast<std::size_t>(y)];
+      const int count = down.count[static_cast<std::size_t>(y)];
+      for (int source = start; source < start + count; ++source) {
+        const int place = source % down.taps;
+        if (holds[place] == source) continue;
+        mix.columns_first(image.row(source), columns, channels,
+                          mixed + static_cast<std::size_t>(place) * slice);
+        holds[place] = source;
+      }
+      const RowRing<Middle> rows{mixed, static_cast<std::ptrdiff_t>(slice), start % down.taps,
+                                 down.taps};
+      const auto first_weight = static_cast<std::size_t>(y) * static_cast<std::size_t>(down.taps);
+      mix.rows_last(rows, &down.weights[first_weight], count, row_of(worker, y), width * channels);
+      done(worker, y);
+    }
+  });
+}
+
+}  // namespace fastmatte
