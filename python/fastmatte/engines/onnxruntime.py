@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +27,8 @@ _DTYPES = {
 
 def version() -> str | None:
     """Return the version of the installed onnxruntime package, whichever flavour it is."""
+    import importlib.metadata  # slow to import, and seldom needed
+
     for package in ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"):
         try:
             return importlib.metadata.version(package)

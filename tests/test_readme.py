@@ -1,0 +1,45 @@
+"""README's tour runs as it stands, and its commands are the ones the project has."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import graphs
+import numpy as np
+import pytest
+from PIL import Image
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_tour_runs(tmp_path, monkeypatch, capsys):
+    [tour] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len([line for line in tour.splitlines() if line.strip()]) <= 16
+    monkeypatch.chdir(tmp_path)
+    graphs.modnet(tmp_path / "modnet.onnx")
+    photo = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    Image.fromarray(photo).save("photo.jpg")
+    names = {"frames": [photo, photo], "canvas": np.empty_like(photo)}
+    exec(tour, names)
+    assert Image.open("cutout.png").mode == "RGBA"
+    assert names["alpha"].shape == (90, 120)
+    assert names["canvas"].any()
+    assert capsys.readouterr().out.startswith("onnxruntime ")
+
+
+@pytest.mark.parametrize("verb", sorted(set(re.findall(r"^fastmatte (\w+)", README, re.MULTILINE))))
+def test_verbs_exist(verb):
+    result = subprocess.run(
+        [sys.executable, "-m", "fastmatte", verb, "--help"], capture_output=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_families_are_the_ones_there_are():
+    from fastmatte.models import FAMILIES
+
+    rows = re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)
+    assert sorted(rows) == sorted(FAMILIES)
