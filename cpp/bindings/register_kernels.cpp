@@ -2,6 +2,7 @@
 #include "bindings/arguments.h"
 #include "bindings/register.h"
 #include "kernels/composite.h"
+#include "kernels/estimate_foreground.h"
 
 namespace fastmatte {
 namespace {
@@ -60,6 +61,18 @@ void register_kernels(py::module_& module) {
     auto result = write_image<std::uint8_t>(out, image.view.height, image.view.width, 4);
     const int count = read_threads(threads);
     with_alpha(alpha, "alpha", [&](auto view) { cutout(image.view, view, result.view, count); });
+    return result.array;
+  });
+  module.def("estimate_foreground", [](py::object image, py::object alpha, py::object method,
+                                       py::object out, py::object threads) {
+    const auto input = read_image<std::uint8_t>(image, "image", {3});
+    const auto chosen = read_choice<ForegroundMethod>(
+        method, "method", {{"blur_fusion", ForegroundMethod::blur_fusion}});
+    auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 3);
+    const int count = read_threads(threads);
+    with_alpha(alpha, "alpha", [&](auto view) {
+      estimate_foreground(input.view, view, chosen, result.view, count);
+    });
     return result.array;
   });
   const auto def_rgba = [&](const char* name, auto kernel) {

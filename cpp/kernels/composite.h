@@ -5,6 +5,7 @@
 
 #include "core/image_view.h"
 #include "cpu/dispatch.h"
+#include "kernels/quantise_alpha.h"
 
 namespace fastmatte {
 
@@ -56,14 +57,6 @@ static inline std::uint8_t blend_65536ths(unsigned foreground, unsigned backgrou
                                           unsigned alpha) noexcept {
   return static_cast<std::uint8_t>((alpha * foreground + (65536 - alpha) * background + 32768) >>
                                    16);
-}
-
-// alpha in [0, 1] times steps, rounded half up. Adding 0.5 before truncating would round twice:
-// 0.49999997f + 0.5f is 1.
-static inline unsigned quantise(float alpha, float steps) noexcept {
-  const float scaled = alpha * steps;
-  const int whole = static_cast<int>(scaled);
-  return static_cast<unsigned>(whole + (scaled - static_cast<float>(whole) >= 0.5f ? 1 : 0));
 }
 
 static inline std::uint8_t divide_by_alpha(unsigned colour, unsigned alpha) noexcept {

@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 
-from fastmatte.arrays import AnyAlpha, Image
+from fastmatte.arrays import AnyAlpha, ForegroundMethod, Image
 
 MAX_PIXELS: int
 __version__: str
@@ -20,6 +20,14 @@ def composite(
 ) -> Image: ...
 def cutout(
     foreground: Image, alpha: AnyAlpha, out: Image | None, threads: int | None, /
+) -> Image: ...
+def estimate_foreground(
+    image: Image,
+    alpha: AnyAlpha,
+    method: ForegroundMethod,
+    out: Image | None,
+    threads: int | None,
+    /,
 ) -> Image: ...
 def premultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...
 def unpremultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...
