@@ -36,6 +36,10 @@ def cutout_numpy(foreground, alpha):
     return np.dstack([foreground, (alpha * 255 + 0.5).astype(np.uint8)])
 
 
+def quantise_numpy(alpha):
+    return (alpha * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+
+
 def premultiply_numpy(rgba):
     out = rgba.copy()
     out[..., :3] = (rgba[..., :3].astype(np.uint16) * rgba[..., 3:] + 127) // 255
@@ -64,3 +68,21 @@ def resize_cv2(image, size, filter):
         "area": module.INTER_AREA,
     }
     return module.resize(image, size[::-1], interpolation=modes[filter])
+
+
+def estimate_foreground_cv2(image, alpha):
+    """Blur fusion as it is usually written: float32 and OpenCV's box filter, the same windows."""
+    blur = cv2().blur
+    a = alpha[..., None]
+    f = b = i = image.astype(np.float32)
+    for size in (91, 7):
+        mean_a = blur(alpha, (size, size))[..., None]
+        blurred_f = blur(f * a, (size, size)) / (mean_a + 1e-5)
+        b = blur(b * (1 - a), (size, size)) / (1 - mean_a + 1e-5)
+        f = np.clip(blurred_f + a * (i - a * blurred_f - (1 - a) * b), 0, 255)
+    return (f + 0.5).astype(np.uint8)
+
+
+def estimate_foreground_pymatting(image, alpha):
+    module = pytest.importorskip("pymatting", reason="pymatting is not installed")
+    return module.estimate_foreground_ml(image / 255.0, alpha.astype(np.float64))

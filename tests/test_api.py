@@ -11,7 +11,7 @@ import fastmatte as fm
 import pytest
 
 ROOT = Path(__file__).parent.parent
-KERNELS = re.search(r"set\(KERNELS ([^)]*)\)", (ROOT / "CMakeLists.txt").read_text())[1].split()
+KERNELS = re.search(r"set\(KERNELS\s+([^)]*)\)", (ROOT / "CMakeLists.txt").read_text())[1].split()
 
 
 @pytest.mark.parametrize("module", [fm, fm.kernels])

@@ -8,7 +8,7 @@ import numpy as np
 import oracles
 import pytest
 from hypothesis import HealthCheck, given, settings
-from strategies import Guarded, alphas, arrays, images, sizes, thread_counts
+from strategies import Guarded, alphas, images, sizes, thread_counts
 
 each_isa = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -43,16 +43,6 @@ def test_premultiplication_equals_oracle(isa, name, data, size, threads):
     guarded = Guarded((*size, 4), np.uint8)
     result = getattr(fm.kernels, name)(rgba, out=guarded.out, threads=threads)
     np.testing.assert_array_equal(result, getattr(oracles, name)(rgba))
-    guarded.assert_untouched_outside()
-
-
-@each_isa
-@given(data=st.data(), size=sizes, threads=thread_counts)
-def test_quantise_equals_oracle(isa, data, size, threads):
-    alpha = data.draw(arrays(size, np.float32))
-    guarded = Guarded(size, np.uint8)
-    result = fm.kernels.quantise(alpha, out=guarded.out, threads=threads)
-    np.testing.assert_array_equal(result, oracles.quantise(alpha, 255))
     guarded.assert_untouched_outside()
 
 

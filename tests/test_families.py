@@ -41,14 +41,12 @@ def test_network_sees_the_documented_tensor(graph, name, size, mean, std, pixel_
     pixels = image if pixel_format.startswith("rgb") else image[..., ::-1]
     if len(pixel_format) == 4:
         pixels = np.dstack([pixels, photo(600, 800, 1)[..., :1]])
-    small = oracles.resize_float(image.astype(float), size, "area")
+    small = oracles.resample(image.astype(float), size, "area")
     centre = 0.5 if name.startswith("selfie") else 0.0
     expected = sigmoid(graphs.SLOPE * (((small / 255 - mean) / std).mean(-1) - centre))
     matter = fm.Matter(graph(name), refine="none")
     alpha = matter.alpha(pixels, pixel_format=pixel_format)
-    np.testing.assert_allclose(
-        alpha, oracles.resize_float(expected, (600, 800), "bilinear"), atol=2e-5
-    )
+    np.testing.assert_allclose(alpha, oracles.resample(expected, (600, 800), "bilinear"), atol=2e-5)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@
 #include "bindings/arguments.h"
 #include "bindings/register.h"
 #include "kernels/composite.h"
+#include "kernels/estimate_foreground.h"
+#include "kernels/quantise.h"
 #include "kernels/to_tensor.h"
 
 namespace fastmatte {
@@ -126,6 +128,18 @@ void register_kernels(py::module_& module) {
       const py::gil_scoped_release release;
       to_tensor(input.view, result.view, kind, format.order, levels, count);
     }
+    return result.array;
+  });
+  module.def("estimate_foreground", [](py::object image, py::object alpha, py::object method,
+                                       py::object out, py::object threads) {
+    const auto input = read_image<std::uint8_t>(image, "image", {3});
+    const auto chosen = read_choice<ForegroundMethod>(
+        method, "method", {{"blur_fusion", ForegroundMethod::blur_fusion}});
+    auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 3);
+    const int count = read_threads(threads);
+    with_alpha(alpha, "alpha", [&](auto view) {
+      estimate_foreground(input.view, view, chosen, result.view, count);
+    });
     return result.array;
   });
   const auto def_rgba = [&](const char* name, auto kernel) {

@@ -70,13 +70,6 @@ void unpremultiply(ImageView<const std::uint8_t> rgba, ImageView<std::uint8_t> o
   for_each_row(out, threads, [&](int y) noexcept { row(rgba.row(y), out.row(y), out.width); });
 }
 
-void quantise(ImageView<const float> alpha, ImageView<std::uint8_t> out, int threads) {
-  require_apart(out, alpha, "alpha");
-  require_alpha(alpha, "alpha", threads);
-  const auto row = active_quantise_row();
-  for_each_row(out, threads, [&](int y) noexcept { row(alpha.row(y), out.row(y), out.width); });
-}
-
 template void composite(ImageView<const std::uint8_t>, ImageView<const std::uint8_t>,
                         ImageView<const std::uint8_t>, ImageView<std::uint8_t>, int);
 template void composite(ImageView<const std::uint8_t>, ImageView<const std::uint8_t>,

@@ -1,10 +1,11 @@
-// composite, cutout, premultiply, unpremultiply, quantise: the pixelwise kernels of alpha.
+// composite, cutout, premultiply, unpremultiply: the pixelwise kernels of straight alpha.
 #pragma once
 
 #include <cstdint>
 
 #include "core/image_view.h"
 #include "cpu/dispatch.h"
+#include "kernels/quantise.h"
 
 namespace fastmatte {
 
@@ -28,9 +29,6 @@ void premultiply(ImageView<const std::uint8_t> rgba, ImageView<std::uint8_t> out
 // (H, W, 4) premultiplied to straight alpha, rounded half up, at most 255; alpha 0 gives colour 0.
 void unpremultiply(ImageView<const std::uint8_t> rgba, ImageView<std::uint8_t> out, int threads);
 
-// (H, W) alpha in [0, 1] to 255ths, rounded half up.
-void quantise(ImageView<const float> alpha, ImageView<std::uint8_t> out, int threads);
-
 FASTMATTE_ROW(composite_row_u8, (const std::uint8_t* foreground, const std::uint8_t* background,
                                  const std::uint8_t* alpha, std::uint8_t* out, int width))
 FASTMATTE_ROW(composite_row_f32, (const std::uint8_t* foreground, const std::uint8_t* background,
@@ -41,7 +39,6 @@ FASTMATTE_ROW(cutout_row_f32,
               (const std::uint8_t* foreground, const float* alpha, std::uint8_t* out, int width))
 FASTMATTE_ROW(premultiply_row, (const std::uint8_t* rgba, std::uint8_t* out, int width))
 FASTMATTE_ROW(unpremultiply_row, (const std::uint8_t* rgba, std::uint8_t* out, int width))
-FASTMATTE_ROW(quantise_row, (const float* alpha, std::uint8_t* out, int width))
 
 // x / 255 rounded half up for 0 <= x <= 65025: with y = x + 128, (y + y / 256) / 256 is exact there
 // (Blinn, Three Wrongs Make a Right, 1995; tests/test_composite.py tries every x).
@@ -60,14 +57,6 @@ static inline std::uint8_t blend_65536ths(unsigned foreground, unsigned backgrou
                                           unsigned alpha) noexcept {
   return static_cast<std::uint8_t>((alpha * foreground + (65536 - alpha) * background + 32768) >>
                                    16);
-}
-
-// alpha in [0, 1] times steps, rounded half up. Adding 0.5 before truncating would round twice:
-// 0.49999997f + 0.5f is 1.
-static inline unsigned to_steps(float alpha, float steps) noexcept {
-  const float scaled = alpha * steps;
-  const int whole = static_cast<int>(scaled);
-  return static_cast<unsigned>(whole + (scaled - static_cast<float>(whole) >= 0.5f ? 1 : 0));
 }
 
 static inline std::uint8_t divide_by_alpha(unsigned colour, unsigned alpha) noexcept {

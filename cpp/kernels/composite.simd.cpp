@@ -58,8 +58,4 @@ void unpremultiply_row(const std::uint8_t* rgba, std::uint8_t* out, int width) n
   }
 }
 
-void quantise_row(const float* alpha, std::uint8_t* out, int width) noexcept {
-  for (int x = 0; x < width; ++x) out[x] = static_cast<std::uint8_t>(to_steps(alpha[x], 255.0f));
-}
-
 }  // namespace fastmatte::FASTMATTE_ISA

@@ -5,6 +5,7 @@ from fastmatte.arrays import (
     AnyAlpha,
     Array,
     Filter,
+    ForegroundMethod,
     Image,
     Layout,
     PixelFormat,
@@ -30,6 +31,14 @@ def composite(
 ) -> Image: ...
 def cutout(
     foreground: Image, alpha: AnyAlpha, out: Image | None, threads: int | None, /
+) -> Image: ...
+def estimate_foreground(
+    image: Image,
+    alpha: AnyAlpha,
+    method: ForegroundMethod,
+    out: Image | None,
+    threads: int | None,
+    /,
 ) -> Image: ...
 def premultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...
 def unpremultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...

@@ -24,3 +24,6 @@ PixelFormat = Literal["rgb", "bgr", "rgba", "bgra"]
 Layout = Literal["nchw", "nhwc"]
 Filter = Literal["nearest", "bilinear", "area", "bicubic", "lanczos3"]
 Layout = Literal["nchw", "nhwc"]
+
+
+ForegroundMethod = Literal["blur_fusion"]

@@ -24,6 +24,7 @@ from fastmatte.arrays import (
     AnyAlpha,
     Colour,
     Filter,
+    ForegroundMethod,
     Image,
     Layout,
     PixelFormat,
@@ -31,7 +32,15 @@ from fastmatte.arrays import (
     Tensor,
 )
 
-__all__ = ["composite", "cutout", "premultiply", "quantise", "to_tensor", "unpremultiply"]
+__all__ = [
+    "composite",
+    "cutout",
+    "estimate_foreground",
+    "premultiply",
+    "quantise",
+    "to_tensor",
+    "unpremultiply",
+]
 
 
 def composite(
@@ -75,6 +84,32 @@ def cutout(
     Raises ValueError where sizes differ or alpha leaves [0, 1] (NaN included).
     """
     return _core.cutout(foreground, alpha, out, threads)
+
+
+def estimate_foreground(
+    image: Image,
+    alpha: AnyAlpha,
+    *,
+    method: ForegroundMethod = "blur_fusion",
+    out: Image | None = None,
+    threads: int | None = None,
+) -> Image:
+    """Estimate the colour of the foreground alone, so that no old background shines through it.
+
+    image:  (H, W, 3) uint8, the mixture alpha * foreground + (1 - alpha) * background.
+    alpha:  (H, W) float32 in [0, 1], or uint8 in 255ths; float32 is rounded half up to 255ths.
+    method: "blur_fusion": blurs foreground and background weighted by alpha, then corrects the
+            former by what their mixture misses of image; once in windows of 91 x 91 pixels, then
+            once in windows of 7 x 7, each shrunk to what lies inside the image.
+    out:    (H, W, 3) uint8, apart from both inputs.
+
+    Returns (H, W, 3) uint8. Where alpha rounds to 0 or 255 the colour is the image's own: under 255
+    it is the foreground, under 0 no compositing shows it. Time grows with the pixels in between.
+    Raises ValueError where sizes differ or alpha leaves [0, 1] (NaN included).
+    Source: Forte, Approximate Fast Foreground Colour Estimation, ICIP 2021, applied twice.
+    Agrees with oracles.estimate_foreground bit for bit.
+    """
+    return _core.estimate_foreground(image, alpha, method, out, threads)
 
 
 def premultiply(rgba: Image, *, out: Image | None = None, threads: int | None = None) -> Image:

@@ -1,0 +1,100 @@
+// estimate_foreground: the colour of the foreground alone, where a pixel mixes it with a
+// background.
+#pragma once
+
+#include <cstdint>
+
+#include "core/image_view.h"
+#include "cpu/dispatch.h"
+
+namespace fastmatte {
+
+enum class ForegroundMethod { blur_fusion };
+
+// image (H, W, 3) and alpha (H, W) to (H, W, 3). Where alpha rounds to 0 or 255 of 255 the result
+// is the image; elsewhere it is blur fusion (Forte, Approximate Fast Foreground Colour Estimation,
+// ICIP 2021) in two passes, windows of 91 and 7 pixels that shrink at the borders.
+template <typename Alpha>
+void estimate_foreground(ImageView<const std::uint8_t> image, ImageView<const Alpha> alpha,
+                         ForegroundMethod method, ImageView<std::uint8_t> out, int threads);
+
+constexpr int kWideRadius = 45;
+constexpr int kNarrowRadius = 3;
+constexpr int kWideWindow = 2 * kWideRadius + 1;
+constexpr int kNarrowWindow = 2 * kNarrowRadius + 1;
+
+// Pixels are visited in blocks of one row. A block that the wide pass visits holds an unknown pixel
+// or is kNarrowRadius off one, so every pixel of it has that unknown pixel in its wide window and
+// neither of its weights is zero.
+constexpr int kForegroundBlock = 32;
+static_assert(kForegroundBlock - 1 + kNarrowRadius <= kWideRadius);
+
+// Columns left and right of the image that stay zero, so that windows need no clipping.
+constexpr int kForegroundMargin = 48;
+static_assert(kForegroundMargin > kWideRadius && kForegroundMargin > kNarrowRadius);
+
+// Sums over kWideWindow rows for each column, at x = 0; the margins lie on both sides. uint16 holds
+// 91 * 255 = 23205.
+struct ForegroundColumns {
+  std::uint32_t* weighted;  // alpha * image, 3 for each pixel
+  std::uint16_t* plain;     // image, 3 for each pixel
+  std::uint16_t* alpha;
+};
+
+// The seven quantities that are summed. Wide: alpha * image (3 channels), image (3), alpha. Narrow:
+// alpha * foreground (3), (255 - alpha) * background (3), alpha.
+constexpr int kForegroundPlanes = 7;
+
+// What one worker writes and reads again within a row, `stride` elements to a plane.
+struct ForegroundScratch {
+  std::uint32_t* sums;    // kForegroundPlanes planes
+  float* lanes;           // 6 planes: reciprocal weights, alpha, image
+  std::uint8_t* bytes;    // 6 planes
+  std::ptrdiff_t stride;  // at least width + 2 * kForegroundMargin
+};
+
+// For every block of a row: unknown, whether it holds an alpha other than 0 and 255; near, whether
+// such a one lies in it or at most kNarrowRadius beside it.
+FASTMATTE_ROW(mark_unknown_row,
+              (const std::uint8_t* alpha, std::uint8_t* unknown, std::uint8_t* near, int width))
+
+// Adds one row to the column sums of [begin, end).
+FASTMATTE_ROW(add_columns_row,
+              (const std::uint8_t* image, const std::uint8_t* alpha, int begin, int end,
+               const ForegroundColumns& columns, const ForegroundScratch& scratch))
+
+// Adds the entering row and takes the leaving one away.
+FASTMATTE_ROW(slide_columns_row,
+              (const std::uint8_t* entering_image, const std::uint8_t* entering_alpha,
+               const std::uint8_t* leaving_image, const std::uint8_t* leaving_alpha, int begin,
+               int end, const ForegroundColumns& columns, const ForegroundScratch& scratch))
+
+// The weight of the pixels that a window has inside the image, were all of them opaque:
+// rows * columns[x].
+struct FullWeight {
+  const std::int32_t* columns;  // 255 for each column of the window of x
+  int rows;
+};
+
+// The first pass for [begin, end): from column sums to the seven planes of products, at x = 0.
+FASTMATTE_ROW(fuse_wide_row, (const std::uint8_t* image, const std::uint8_t* alpha,
+                              const ForegroundColumns& columns, const FullWeight& full, int begin,
+                              int end, const ForegroundScratch& scratch, std::uint16_t* products))
+
+// The second pass for [begin, end): rows are the products of the kNarrowWindow rows around this
+// one.
+FASTMATTE_ROW(fuse_narrow_row, (const std::uint8_t* image, const std::uint8_t* alpha,
+                                const std::uint16_t* const* rows, const FullWeight& full, int begin,
+                                int end, const ForegroundScratch& scratch, std::uint8_t* out))
+
+static inline bool is_unknown(std::uint8_t alpha) noexcept { return alpha != 0 && alpha != 255; }
+
+// Equation 7 of the paper, with the letters of its text: the blurred foreground F corrected by what
+// the mixture of F and B misses of the image I.
+static inline float fuse(float I, float alpha, float F, float B) noexcept {
+  const float value = F + alpha * (I - (alpha * F + (1.0f - alpha) * B));
+  const float positive = value > 0.0f ? value : 0.0f;
+  return positive < 255.0f ? positive : 255.0f;
+}
+
+}  // namespace fastmatte

@@ -1,0 +1,30 @@
+// Checks, then one product and one comparison per value.
+#include "kernels/quantise.h"
+
+#include <utility>
+
+#include "core/parallel.h"
+#include "core/require.h"
+#include "kernels/alpha_range.h"
+
+namespace fastmatte {
+
+void quantise(ImageView<const float> alpha, ImageView<std::uint8_t> out, int threads) {
+  require_apart(out, alpha, "alpha");
+  require_alpha(alpha, "alpha", threads);
+  const auto row = active_quantise_row();
+  parallel_rows(Bands(alpha.height, rows_per_band(alpha.width), threads),
+                [&](int, int begin, int end) noexcept {
+                  for (int y = begin; y < end; ++y) row(alpha.row(y), out.row(y), out.width);
+                });
+}
+
+AlphaBytes alpha_bytes(ImageView<const float> alpha, int threads) {
+  Buffer<std::uint8_t> plane(static_cast<std::size_t>(alpha.height) *
+                             static_cast<std::size_t>(alpha.width));
+  const ImageView<std::uint8_t> bytes{plane.data(), alpha.height, alpha.width, 1, alpha.width};
+  quantise(alpha, bytes, threads);
+  return {std::move(plane), bytes};
+}
+
+}  // namespace fastmatte

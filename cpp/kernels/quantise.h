@@ -1,0 +1,39 @@
+// quantise: float32 alpha as counts of equal steps.
+#pragma once
+
+#include <cstdint>
+
+#include "core/buffer.h"
+#include "core/image_view.h"
+#include "cpu/dispatch.h"
+
+namespace fastmatte {
+
+// (H, W) alpha in [0, 1] to 255ths, rounded half up.
+void quantise(ImageView<const float> alpha, ImageView<std::uint8_t> out, int threads);
+
+// Alpha in 255ths for a kernel whose windows read it many times: a view of alpha itself, or of the
+// plane it was rounded into.
+struct AlphaBytes {
+  Buffer<std::uint8_t> plane;
+  ImageView<const std::uint8_t> view;
+};
+
+// Throws where float32 alpha leaves [0, 1].
+AlphaBytes alpha_bytes(ImageView<const float> alpha, int threads);
+
+inline AlphaBytes alpha_bytes(ImageView<const std::uint8_t> alpha, int) noexcept {
+  return {{}, alpha};
+}
+
+FASTMATTE_ROW(quantise_row, (const float* alpha, std::uint8_t* out, int width))
+
+// alpha in [0, 1] times steps, rounded half up. Adding 0.5 before truncating would round twice:
+// 0.49999997f + 0.5f is 1.
+static inline unsigned to_steps(float alpha, float steps) noexcept {
+  const float scaled = alpha * steps;
+  const int whole = static_cast<int>(scaled);
+  return static_cast<unsigned>(whole + (scaled - static_cast<float>(whole) >= 0.5f ? 1 : 0));
+}
+
+}  // namespace fastmatte
