@@ -1,6 +1,16 @@
 from collections.abc import Sequence
 
-from fastmatte.arrays import AnyAlpha, Filter, Image, Layout, PixelFormat, Size, Tensor
+from fastmatte.arrays import (
+    Alpha,
+    AlphaDtype,
+    AnyAlpha,
+    Filter,
+    Image,
+    Layout,
+    PixelFormat,
+    Size,
+    Tensor,
+)
 
 MAX_PIXELS: int
 __version__: str
@@ -21,6 +31,28 @@ def composite(
 def cutout(
     foreground: Image, alpha: AnyAlpha, out: Image | None, threads: int | None, /
 ) -> Image: ...
+def guided_filter(
+    guide: Image,
+    alpha: Alpha,
+    radius: int,
+    eps: float,
+    subsample: int,
+    dtype: AlphaDtype | None,
+    out: AnyAlpha | None,
+    threads: int | None,
+    /,
+) -> AnyAlpha: ...
+def guided_upsample(
+    guide: Image,
+    alpha: Alpha,
+    radius: int,
+    eps: float,
+    unsure: float | None,
+    dtype: AlphaDtype | None,
+    out: AnyAlpha | None,
+    threads: int | None,
+    /,
+) -> AnyAlpha: ...
 def premultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...
 def unpremultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...
 def to_tensor(
