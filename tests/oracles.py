@@ -109,3 +109,41 @@ def estimate_foreground(image, alpha):
         behind = ((full - a.astype(np.float32)) * b + np.float32(0.5)).astype(np.int64)
     colours = (fused + np.float32(0.5)).astype(np.uint8)
     return np.where((a == 0) | (a == 255), image, colours)
+
+
+def window_mean(values, radius):
+    """The mean over the window of each pixel, of the pixels inside the image."""
+    height, width = values.shape[:2]
+    down, across = (
+        (abs(np.arange(n)[:, None] - np.arange(n)) <= radius).astype(float) for n in (height, width)
+    )
+    total = np.einsum("yj,jk...,xk->yx...", down, values, across, optimize=True)
+    count = np.outer(down.sum(1), across.sum(1))
+    return total / count.reshape(*count.shape, *[1] * (values.ndim - 2))
+
+
+def guided_upsample(guide, alpha, radius, eps, unsure=None):
+    guide = (guide.astype(float) / 255).reshape(*guide.shape[:2], -1)
+    alpha = alpha.astype(float)
+    small = resample(guide, alpha.shape, "area")
+    mean_alpha, mean_guide = window_mean(alpha, radius), window_mean(small, radius)
+    # Second moments about the mean of the whole image cancel less than those about 0.
+    centred, middle = small - small.mean((0, 1)), mean_guide - small.mean((0, 1))
+    covariance = window_mean(centred * alpha[..., None], radius) - middle * mean_alpha[..., None]
+    variance = window_mean(centred[..., None] * centred[..., None, :], radius)
+    variance += eps * np.eye(small.shape[2]) - middle[..., None] * middle[..., None, :]
+    a = np.linalg.solve(variance, covariance[..., None])[..., 0]
+    b = mean_alpha - (a * mean_guide).sum(-1)
+    a, b = window_mean(a, radius), window_mean(b, radius)
+    if unsure is not None:
+        weight = np.clip(unsure * mean_alpha * (1 - mean_alpha), 0, 1)
+        a, b = weight[..., None] * a, weight * b + (1 - weight) * alpha
+    a, b = (resample(c, guide.shape[:2], "bilinear") for c in (a, b))
+    return np.clip((a * guide).sum(-1) + b, 0, 1)
+
+
+def guided_filter(guide, alpha, radius, eps, subsample=1):
+    if subsample > 1:
+        alpha = resample(alpha, [-(-side // subsample) for side in alpha.shape], "area")
+        radius = max((2 * radius + subsample) // (2 * subsample), 1)
+    return guided_upsample(guide, alpha, radius, eps)

@@ -5,6 +5,7 @@
 #include "bindings/register.h"
 #include "kernels/composite.h"
 #include "kernels/estimate_foreground.h"
+#include "kernels/guided_filter.h"
 #include "kernels/quantise.h"
 #include "kernels/to_tensor.h"
 
@@ -45,6 +46,18 @@ Input<std::uint8_t> read_background(py::handle object, ImageView<const std::uint
   ImageView<const std::uint8_t> view{row.data(), foreground.height, foreground.width, 3, 0};
   return {view, std::move(row), {}};
 }
+
+// What dtype asks for or, where it is None, what out is: calls make(float or uint8 zero).
+template <typename Make>
+py::array with_alpha_dtype(py::handle dtype, py::handle out, const Make& make) {
+  const bool bytes = dtype.is_none()
+                         ? holds<std::uint8_t>(out)
+                         : read_choice<bool>(dtype, "dtype", {{"float32", false}, {"uint8", true}});
+  return bytes ? make(std::uint8_t{}) : make(float{});
+}
+
+// eps of a guided filter: below the least of these the float32 result is noise.
+double read_eps(py::handle object) { return read_number(object, "eps", 1e-9); }
 
 struct PixelFormat {
   int channels;
@@ -109,6 +122,42 @@ void register_kernels(py::module_& module) {
       quantise(source.view, result.view, count);
     }
     return result.array;
+  });
+  module.def("guided_filter", [](py::object guide, py::object alpha, py::object radius,
+                                 py::object eps, py::object subsample, py::object dtype,
+                                 py::object out, py::object threads) {
+    const auto image = read_image<std::uint8_t>(guide, "guide", {1, 3});
+    const auto coarse = read_image<float>(alpha, "alpha", {1});
+    const int r = static_cast<int>(read_integer(radius, "radius", 1, kMaxPixels));
+    const double e = read_eps(eps);
+    const int s = static_cast<int>(read_integer(subsample, "subsample", 1, kMaxPixels));
+    const int count = read_threads(threads);
+    return with_alpha_dtype(dtype, out, [&](auto zero) {
+      const auto result = write_image<decltype(zero)>(out, image.view.height, image.view.width, 1);
+      {
+        const py::gil_scoped_release release;
+        guided_filter(image.view, coarse.view, r, e, s, result.view, count);
+      }
+      return result.array;
+    });
+  });
+  module.def("guided_upsample", [](py::object guide, py::object alpha, py::object radius,
+                                   py::object eps, py::object unsure, py::object dtype,
+                                   py::object out, py::object threads) {
+    const auto image = read_image<std::uint8_t>(guide, "guide", {1, 3});
+    const auto small = read_image<float>(alpha, "alpha", {1});
+    const int r = static_cast<int>(read_integer(radius, "radius", 1, kMaxPixels));
+    const double e = read_eps(eps);
+    const auto u = unsure.is_none() ? std::optional<double>{} : read_number(unsure, "unsure", 0);
+    const int count = read_threads(threads);
+    return with_alpha_dtype(dtype, out, [&](auto zero) {
+      const auto result = write_image<decltype(zero)>(out, image.view.height, image.view.width, 1);
+      {
+        const py::gil_scoped_release release;
+        guided_upsample(image.view, small.view, r, e, u, result.view, count);
+      }
+      return result.array;
+    });
   });
   module.def("to_tensor", [](py::object image, py::object size, py::object filter, py::object scale,
                              py::object mean, py::object std, py::object pixel_format,

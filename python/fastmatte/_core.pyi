@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 from fastmatte.arrays import (
     Alpha,
+    AlphaDtype,
     AnyAlpha,
     Array,
     Filter,
@@ -40,6 +41,28 @@ def estimate_foreground(
     threads: int | None,
     /,
 ) -> Image: ...
+def guided_filter(
+    guide: Image,
+    alpha: Alpha,
+    radius: int,
+    eps: float,
+    subsample: int,
+    dtype: AlphaDtype | None,
+    out: AnyAlpha | None,
+    threads: int | None,
+    /,
+) -> AnyAlpha: ...
+def guided_upsample(
+    guide: Image,
+    alpha: Alpha,
+    radius: int,
+    eps: float,
+    unsure: float | None,
+    dtype: AlphaDtype | None,
+    out: AnyAlpha | None,
+    threads: int | None,
+    /,
+) -> AnyAlpha: ...
 def premultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...
 def unpremultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...
 def quantise(alpha: Alpha, out: Image | None, threads: int | None, /) -> Image: ...

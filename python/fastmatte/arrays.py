@@ -23,7 +23,5 @@ Size = tuple[int, int]
 PixelFormat = Literal["rgb", "bgr", "rgba", "bgra"]
 Layout = Literal["nchw", "nhwc"]
 Filter = Literal["nearest", "bilinear", "area", "bicubic", "lanczos3"]
-Layout = Literal["nchw", "nhwc"]
-
-
 ForegroundMethod = Literal["blur_fusion"]
+AlphaDtype = Literal["float32", "uint8"]
