@@ -64,3 +64,26 @@ def resize_cv2(image, size, filter):
         "area": module.INTER_AREA,
     }
     return module.resize(image, size[::-1], interpolation=modes[filter])
+
+
+def ximgproc():
+    cv2()
+    return pytest.importorskip("cv2.ximgproc", reason="opencv-contrib is not installed")
+
+
+def guided_filter_cv2(guide, alpha, radius, eps, scale=1.0):
+    # Its guide is in 0..255, and with it eps.
+    return ximgproc().guidedFilter(guide, alpha, radius, eps * 255**2, scale=scale)
+
+
+def guided_upsample_cv2(guide, alpha, radius, eps):
+    """What users write who have guidedFilter alone: grow, then filter with coefficients at the
+    small alpha's scale."""
+    height, width = guide.shape[:2]
+    grown = cv2().resize(alpha, (width, height))
+    scale = alpha.shape[1] / width
+    return guided_filter_cv2(guide, grown, round(radius / scale), eps, scale)
+
+
+def resize_cv2(guide, alpha):
+    return cv2().resize(alpha, guide.shape[1::-1])
