@@ -86,7 +86,7 @@ def test_guided_upsample_fastmatte(race, guide, kind, small, isa, dtype, oracle)
     )
 
 
-@pytest.mark.parametrize("peer", ["guided_upsample_cv2", "resize_cv2"])
+@pytest.mark.parametrize("peer", ["guided_upsample_cv2", "grow_cv2"])
 def test_guided_upsample_peer(benchmark, guide, kind, small, peer):
     peers.ximgproc()
     arguments = (REFINE["radius"], REFINE["eps"]) if peer == "guided_upsample_cv2" else ()

@@ -85,5 +85,5 @@ def guided_upsample_cv2(guide, alpha, radius, eps):
     return guided_filter_cv2(guide, grown, round(radius / scale), eps, scale)
 
 
-def resize_cv2(guide, alpha):
+def grow_cv2(guide, alpha):
     return cv2().resize(alpha, guide.shape[1::-1])

@@ -146,8 +146,10 @@ def main() -> None:
                 if bilinear is None:
                     bilinear = mad, grad
                 label = "{radius:6} {eps:5.0e} {unsure!s:>7}".format(**candidate)
+                if candidate is BILINEAR:
+                    label = "bilinear"
                 print(
-                    f"{'bilinear' if candidate is BILINEAR else label:21} {mad:.4f} {mad / bilinear[0] - 1:+6.1%} "
+                    f"{label:21} {mad:.4f} {mad / bilinear[0] - 1:+6.1%} "
                     f"{grad:6.2f} {grad / bilinear[1] - 1:+6.1%}"
                 )
 
