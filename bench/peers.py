@@ -86,3 +86,26 @@ def estimate_foreground_cv2(image, alpha):
 def estimate_foreground_pymatting(image, alpha):
     module = pytest.importorskip("pymatting", reason="pymatting is not installed")
     return module.estimate_foreground_ml(image / 255.0, alpha.astype(np.float64))
+
+
+def ximgproc():
+    cv2()
+    return pytest.importorskip("cv2.ximgproc", reason="opencv-contrib is not installed")
+
+
+def guided_filter_cv2(guide, alpha, radius, eps, scale=1.0):
+    # Its guide is in 0..255, and with it eps.
+    return ximgproc().guidedFilter(guide, alpha, radius, eps * 255**2, scale=scale)
+
+
+def guided_upsample_cv2(guide, alpha, radius, eps):
+    """What users write who have guidedFilter alone: grow, then filter with coefficients at the
+    small alpha's scale."""
+    height, width = guide.shape[:2]
+    grown = cv2().resize(alpha, (width, height))
+    scale = alpha.shape[1] / width
+    return guided_filter_cv2(guide, grown, round(radius / scale), eps, scale)
+
+
+def grow_cv2(guide, alpha):
+    return cv2().resize(alpha, guide.shape[1::-1])

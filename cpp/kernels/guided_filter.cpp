@@ -29,6 +29,14 @@ struct Solver {
 
 std::size_t size_of(std::ptrdiff_t count) noexcept { return static_cast<std::size_t>(count); }
 
+// The distance between planes that a row function reads side by side: an odd number of cache lines,
+// since at a power of two all thirteen would fall on one set of the cache, which holds 8 to 12.
+template <typename T>
+std::ptrdiff_t plane_stride_of(std::ptrdiff_t count) noexcept {
+  constexpr std::size_t line = kAlignment / sizeof(T);
+  return static_cast<std::ptrdiff_t>((aligned_count<T>(size_of(count)) / line | 1) * line);
+}
+
 // Every band repeats the sums and windows of 2 radius rows of its neighbours, so that a band has 16
 // times the radius or more; the first number is rows_per_band for a kernel as slow as this.
 Bands solver_bands(int height, int width, int radius, int threads) {
@@ -38,17 +46,17 @@ Bands solver_bands(int height, int width, int radius, int threads) {
 }
 
 // Calls emit(worker, y, coefficients, plane_stride) with the averaged planes a[c] and b of every
-// row, once each. guide_row(y, scratch) returns the channels of the guide's row y, which it may put
-// into scratch, channels rows of plane_stride.
+// row, once each. guide_row(y, scratch, plane_stride) returns the channels of the guide's row y,
+// which it may put into scratch, channels rows of plane_stride.
 template <typename GuideRowAt, typename Emit>
 void for_each_coefficient_row(ImageView<const float> alpha, int channels, const Solver& solver,
                               int threads, const GuideRowAt& guide_row, const Emit& emit) {
   const int height = alpha.height, width = alpha.width;
   // A window beyond the image is the image.
   const int down = std::min(solver.radius, height - 1), across = std::min(solver.radius, width - 1);
-  const auto plane = static_cast<std::ptrdiff_t>(aligned_count<float>(size_of(width)));
-  const auto running_plane =
-      static_cast<std::ptrdiff_t>(aligned_count<double>(size_of(width) + 2 * size_of(across) + 1));
+  const std::ptrdiff_t plane = plane_stride_of<double>(width);
+  const std::ptrdiff_t running_plane =
+      plane_stride_of<double>(width + 2 * std::ptrdiff_t{across} + 1);
   const int moments = moment_count(channels);
   const int coefficients = channels + 1, solved = channels + 2;
   const int ring = 2 * down + 2;  // the windows of a row, and the row that enters as one leaves
@@ -93,7 +101,7 @@ void for_each_coefficient_row(ImageView<const float> alpha, int channels, const 
       if (y < 0 || y >= height) {
         return {{nothing.data(), nothing.data(), nothing.data()}, nothing.data()};
       }
-      GuideRow row = guide_row(y, scratch);
+      GuideRow row = guide_row(y, scratch, plane);
       row.alpha = alpha.row(y);
       return row;
     };
@@ -180,7 +188,7 @@ Coefficients coefficients_of(ImageView<const std::uint8_t> guide, ImageView<cons
                       Buffer<float>(size_of(channels + 1) * size_of(height) * stride)};
   for_each_coefficient_row(
       alpha, channels, solver, threads,
-      [&](int y, float*) noexcept {
+      [&](int y, float*, std::ptrdiff_t) noexcept {
         GuideRow row{};
         for (int c = 0; c < channels; ++c) row.guide[c] = small.plane_row(c, y);
         return row;
@@ -213,7 +221,7 @@ void upsample(ImageView<const std::uint8_t> guide, const Coefficients& small, Im
   const auto grow = active_grow_row();
   const auto apply = active_apply_row<Out>();
   const Bands bands(guide.height, rows_per_band(width), threads);
-  const auto plane = static_cast<std::ptrdiff_t>(aligned_count<float>(size_of(width) + kGrowBlock));
+  const std::ptrdiff_t plane = plane_stride_of<float>(width + std::ptrdiff_t{kGrowBlock});
   const std::ptrdiff_t grown_slice = planes * plane;
   const Buffer<float> floats(size_of(bands.workers) * 2 * size_of(grown_slice));
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
@@ -253,10 +261,9 @@ void guided_filter(ImageView<const std::uint8_t> guide, ImageView<const float> a
   if (subsample == 1) {
     const auto spread = active_spread_row_u8();
     const auto apply = active_apply_row<Out>();
-    const auto plane = static_cast<std::ptrdiff_t>(aligned_count<float>(size_of(guide.width)));
     for_each_coefficient_row(
         alpha, channels, {radius, eps_of_steps(eps), {}}, threads,
-        [&](int y, float* scratch) noexcept {
+        [&](int y, float* scratch, std::ptrdiff_t plane) noexcept {
           const GuideRow row{{scratch, scratch + plane, scratch + 2 * plane}, nullptr};
           spread(guide.row(y), channels, guide.width, kCentred, scratch, scratch + plane,
                  scratch + 2 * plane);
