@@ -64,3 +64,18 @@ def resize_cv2(image, size, filter):
         "area": module.INTER_AREA,
     }
     return module.resize(image, size[::-1], interpolation=modes[filter])
+
+
+def resize_pillow(image, size, filter):
+    """Includes fromarray, which copies: what a caller with an array pays."""
+    module = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    modes = {
+        "nearest": module.Resampling.NEAREST,
+        "bicubic": module.Resampling.BICUBIC,
+        "lanczos3": module.Resampling.LANCZOS,
+    }
+    return np.asarray(module.fromarray(image).resize(size[::-1], modes[filter]))
+
+
+def from_tensor_numpy(tensor):
+    return (np.clip(tensor[0], 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0).copy()

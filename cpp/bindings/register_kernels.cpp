@@ -4,6 +4,8 @@
 #include "bindings/arguments.h"
 #include "bindings/register.h"
 #include "kernels/composite.h"
+#include "kernels/from_tensor.h"
+#include "kernels/resize.h"
 #include "kernels/to_tensor.h"
 
 namespace fastmatte {
@@ -42,6 +44,18 @@ Input<std::uint8_t> read_background(py::handle object, ImageView<const std::uint
   for (int x = 0; x < foreground.width; ++x) std::memcpy(row.data() + 3 * x, colour.data(), 3);
   ImageView<const std::uint8_t> view{row.data(), foreground.height, foreground.width, 3, 0};
   return {view, std::move(row), {}};
+}
+
+template <typename T>
+py::array resize_array(py::handle image, std::pair<int, int> size, Filter filter, py::handle out,
+                       int threads) {
+  const auto input = read_image<T>(image, "image", {1, 3, 4});
+  auto result = write_image<T>(out, size.first, size.second, input.view.channels);
+  {
+    const py::gil_scoped_release release;
+    resize(input.view, result.view, filter, threads);
+  }
+  return result.array;
 }
 
 struct PixelFormat {
@@ -98,6 +112,19 @@ void register_kernels(py::module_& module) {
     with_alpha(alpha, "alpha", [&](auto view) { cutout(image.view, view, result.view, count); });
     return result.array;
   });
+  module.def("resize", [](py::object image, py::object size, py::object filter, py::object out,
+                          py::object threads) {
+    const auto to = read_size(size, "size");
+    const auto kind = read_choice<Filter>(filter, "filter",
+                                          {{"nearest", Filter::nearest},
+                                           {"bilinear", Filter::bilinear},
+                                           {"area", Filter::area},
+                                           {"bicubic", Filter::bicubic},
+                                           {"lanczos3", Filter::lanczos3}});
+    const int count = read_threads(threads);
+    return holds<float>(image) ? resize_array<float>(image, to, kind, out, count)
+                               : resize_array<std::uint8_t>(image, to, kind, out, count);
+  });
   module.def("to_tensor", [](py::object image, py::object size, py::object filter, py::object scale,
                              py::object mean, py::object std, py::object pixel_format,
                              py::object layout, py::object out, py::object threads) {
@@ -115,6 +142,19 @@ void register_kernels(py::module_& module) {
     {
       const py::gil_scoped_release release;
       to_tensor(input.view, result.view, kind, format.order, levels, count);
+    }
+    return result.array;
+  });
+  module.def("from_tensor", [](py::object tensor, py::object pixel_format, py::object out,
+                               py::object threads) {
+    const auto input = read_tensor<float>(tensor, "tensor", 3);
+    const auto order = read_choice<ChannelOrder>(
+        pixel_format, "pixel_format", {{"rgb", ChannelOrder::rgb}, {"bgr", ChannelOrder::bgr}});
+    const int count = read_threads(threads);
+    auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 3);
+    {
+      const py::gil_scoped_release release;
+      from_tensor(input.view, result.view, order, count);
     }
     return result.array;
   });

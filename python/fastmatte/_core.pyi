@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 
-from fastmatte.arrays import AnyAlpha, Filter, Image, Layout, PixelFormat, Size, Tensor
+from fastmatte.arrays import AnyAlpha, Filter, Image, Layout, PixelFormat, Pixels, Size, Tensor
 
 MAX_PIXELS: int
 __version__: str
@@ -21,8 +21,14 @@ def composite(
 def cutout(
     foreground: Image, alpha: AnyAlpha, out: Image | None, threads: int | None, /
 ) -> Image: ...
+def from_tensor(
+    tensor: Tensor, pixel_format: PixelFormat, out: Image | None, threads: int | None, /
+) -> Image: ...
 def premultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...
 def unpremultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...
+def resize(
+    image: Pixels, size: Size, filter: Filter, out: Pixels | None, threads: int | None, /
+) -> Pixels: ...
 def to_tensor(
     image: Image,
     size: Size | None,
