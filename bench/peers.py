@@ -109,3 +109,18 @@ def guided_upsample_cv2(guide, alpha, radius, eps):
 
 def grow_cv2(guide, alpha):
     return cv2().resize(alpha, guide.shape[1::-1])
+
+
+def resize_pillow(image, size, filter):
+    """Includes fromarray, which copies: what a caller with an array pays."""
+    module = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    modes = {
+        "nearest": module.Resampling.NEAREST,
+        "bicubic": module.Resampling.BICUBIC,
+        "lanczos3": module.Resampling.LANCZOS,
+    }
+    return np.asarray(module.fromarray(image).resize(size[::-1], modes[filter]))
+
+
+def from_tensor_numpy(tensor):
+    return (np.clip(tensor[0], 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0).copy()

@@ -5,8 +5,10 @@
 #include "bindings/register.h"
 #include "kernels/composite.h"
 #include "kernels/estimate_foreground.h"
+#include "kernels/from_tensor.h"
 #include "kernels/guided_filter.h"
 #include "kernels/quantise.h"
+#include "kernels/resize.h"
 #include "kernels/to_tensor.h"
 
 namespace fastmatte {
@@ -58,6 +60,17 @@ py::array with_alpha_dtype(py::handle dtype, py::handle out, const Make& make) {
 
 // eps of a guided filter: below the least of these the float32 result is noise.
 double read_eps(py::handle object) { return read_number(object, "eps", 1e-9); }
+template <typename T>
+py::array resize_array(py::handle image, std::pair<int, int> size, Filter filter, py::handle out,
+                       int threads) {
+  const auto input = read_image<T>(image, "image", {1, 3, 4});
+  auto result = write_image<T>(out, size.first, size.second, input.view.channels);
+  {
+    const py::gil_scoped_release release;
+    resize(input.view, result.view, filter, threads);
+  }
+  return result.array;
+}
 
 struct PixelFormat {
   int channels;
@@ -159,6 +172,19 @@ void register_kernels(py::module_& module) {
       return result.array;
     });
   });
+  module.def("resize", [](py::object image, py::object size, py::object filter, py::object out,
+                          py::object threads) {
+    const auto to = read_size(size, "size");
+    const auto kind = read_choice<Filter>(filter, "filter",
+                                          {{"nearest", Filter::nearest},
+                                           {"bilinear", Filter::bilinear},
+                                           {"area", Filter::area},
+                                           {"bicubic", Filter::bicubic},
+                                           {"lanczos3", Filter::lanczos3}});
+    const int count = read_threads(threads);
+    return holds<float>(image) ? resize_array<float>(image, to, kind, out, count)
+                               : resize_array<std::uint8_t>(image, to, kind, out, count);
+  });
   module.def("to_tensor", [](py::object image, py::object size, py::object filter, py::object scale,
                              py::object mean, py::object std, py::object pixel_format,
                              py::object layout, py::object out, py::object threads) {
@@ -189,6 +215,19 @@ void register_kernels(py::module_& module) {
     with_alpha(alpha, "alpha", [&](auto view) {
       estimate_foreground(input.view, view, chosen, result.view, count);
     });
+    return result.array;
+  });
+  module.def("from_tensor", [](py::object tensor, py::object pixel_format, py::object out,
+                               py::object threads) {
+    const auto input = read_tensor<float>(tensor, "tensor", 3);
+    const auto order = read_choice<ChannelOrder>(
+        pixel_format, "pixel_format", {{"rgb", ChannelOrder::rgb}, {"bgr", ChannelOrder::bgr}});
+    const int count = read_threads(threads);
+    auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 3);
+    {
+      const py::gil_scoped_release release;
+      from_tensor(input.view, result.view, order, count);
+    }
     return result.array;
   });
   const auto def_rgba = [&](const char* name, auto kernel) {

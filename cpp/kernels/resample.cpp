@@ -133,6 +133,7 @@ Axis<Weight> make_axis(Filter filter, int input, int output) {
         reached = next;
       }
     }
+    std::fill(weights + run.count, weights + taps, Weight{0});
   }
   return axis;
 }

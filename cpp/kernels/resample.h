@@ -36,8 +36,8 @@ constexpr int kWeightBits = 14;
 constexpr int kPassBits = 6;
 
 // Which inputs make each output along one axis: weights[i * taps + t] for input start[i] + t, with
-// t < count[i] <= taps. No weight at either end of a run is 0: where an input has no part in an
-// output its NaN has none either.
+// t < count[i] <= taps; the rest of the taps weights are 0. No weight at either end of a run is 0:
+// where an input has no part in an output its NaN has none either.
 template <typename Weight>
 struct Axis {
   int input = 0;

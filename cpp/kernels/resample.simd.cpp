@@ -21,34 +21,42 @@ static inline void store(int sum, std::uint8_t* out) noexcept {
   *out = static_cast<std::uint8_t>(level < 0 ? 0 : level > 255 ? 255 : level);
 }
 
-// Adds up to four taps to sum, or begins it.
-template <bool kBegin, typename Sum, typename In, typename Weight>
-static inline void add_taps(const RowRing<In>& rows, const Weight* weights, int t, int taps, int x,
-                            int n, Sum* __restrict sum) noexcept {
-  const auto source = [&](int k) { return row_of(rows, t + (k < taps ? k : 0)) + x; };
-  const auto weight = [&](int k) { return static_cast<Sum>(weights[t + (k < taps ? k : 0)]); };
+// Adds kTaps taps to sum, or begins it, and stores the result if these are the last. Not inlined:
+// GCC would jam two calls' loops into one that it then cannot vectorise (4 times slower).
+template <int kTaps, bool kBegin, bool kEnd, typename Sum, typename In, typename Weight,
+          typename Out>
+[[gnu::noinline]] static void add_taps(const RowRing<In>& rows, const Weight* weights, int t, int x,
+                                       int n, Sum* __restrict sum, Out* __restrict out) noexcept {
+  const auto source = [&](int k) { return row_of(rows, t + (k < kTaps ? k : 0)) + x; };
+  const auto weight = [&](int k) { return static_cast<Sum>(weights[t + (k < kTaps ? k : 0)]); };
   const In* __restrict a = source(0), * __restrict b = source(1), * __restrict c = source(2), * __restrict d = source(3);
   const Sum wa = weight(0), wb = weight(1), wc = weight(2), wd = weight(3);
-  const auto begun = [&](int i) {
-    return kBegin ? wa * static_cast<Sum>(a[i]) : sum[i] + wa * static_cast<Sum>(a[i]);
-  };
+  for (int i = 0; i < n; ++i) {
+    Sum total = wa * static_cast<Sum>(a[i]);
+    if (!kBegin) total = sum[i] + total;
+    if (kTaps > 1) total += wb * static_cast<Sum>(b[i]);
+    if (kTaps > 2) total += wc * static_cast<Sum>(c[i]);
+    if (kTaps > 3) total += wd * static_cast<Sum>(d[i]);
+    if (kEnd) {
+      store(total, out + i);
+    } else {
+      sum[i] = total;
+    }
+  }
+}
+
+template <bool kBegin, typename Sum, typename In, typename Weight, typename Out>
+static inline void add_last_taps(const RowRing<In>& rows, const Weight* weights, int t, int taps,
+                                 int x, int n, Sum* sum, Out* out) noexcept {
   switch (taps) {
     case 1:
-      for (int i = 0; i < n; ++i) sum[i] = begun(i);
-      return;
+      return add_taps<1, kBegin, true>(rows, weights, t, x, n, sum, out);
     case 2:
-      for (int i = 0; i < n; ++i) sum[i] = begun(i) + wb * static_cast<Sum>(b[i]);
-      return;
+      return add_taps<2, kBegin, true>(rows, weights, t, x, n, sum, out);
     case 3:
-      for (int i = 0; i < n; ++i) {
-        sum[i] = begun(i) + wb * static_cast<Sum>(b[i]) + wc * static_cast<Sum>(c[i]);
-      }
-      return;
+      return add_taps<3, kBegin, true>(rows, weights, t, x, n, sum, out);
     default:
-      for (int i = 0; i < n; ++i) {
-        sum[i] = begun(i) + wb * static_cast<Sum>(b[i]) + wc * static_cast<Sum>(c[i]) +
-                 wd * static_cast<Sum>(d[i]);
-      }
+      return add_taps<4, kBegin, true>(rows, weights, t, x, n, sum, out);
   }
 }
 
@@ -61,12 +69,16 @@ static inline void mix_rows(const RowRing<In>& rows, const Weight* weights, int 
   alignas(64) Sum sum[kBlock];
   for (int x = 0; x < elements; x += kBlock) {
     const int n = elements - x < kBlock ? elements - x : kBlock;
-    add_taps<true>(rows, weights, 0, count < 4 ? count : 4, x, n, sum);
-    for (int t = 4; t < count; t += 4) {
-      add_taps<false>(rows, weights, t, count - t < 4 ? count - t : 4, x, n, sum);
+    if (count <= 4) {
+      add_last_taps<true>(rows, weights, 0, count, x, n, sum, out + x);
+      continue;
     }
-    Out* __restrict to = out + x;
-    for (int i = 0; i < n; ++i) store(sum[i], to + i);
+    add_taps<4, true, false>(rows, weights, 0, x, n, sum, out + x);
+    int t = 4;
+    for (; t + 4 < count; t += 4) {
+      add_taps<4, false, false>(rows, weights, t, x, n, sum, out + x);
+    }
+    add_last_taps<false>(rows, weights, t, count - t, x, n, sum, out + x);
   }
 }
 
@@ -121,11 +133,15 @@ static inline void store_pixel(Pixel<int> sum, std::uint8_t* out) noexcept {
   __builtin_memcpy(out, &levels, kLanes);
 }
 
-template <int kChannels, int kLanes, typename Sum, typename In, typename Weight>
+template <int kChannels, int kLanes, bool kTwo, typename Sum, typename In, typename Weight>
 static inline Pixel<Sum> mix_pixel(const In* row, const RowTaps<Weight>& taps, int x) noexcept {
   const In* from = row + static_cast<std::ptrdiff_t>(taps.start[x]) * kChannels;
   const Weight* weights = taps.weights + static_cast<std::ptrdiff_t>(x) * taps.taps;
   Pixel<Sum> sum = load_pixel<kLanes, Sum>(from) * static_cast<Sum>(weights[0]);
+  if (kTwo) {
+    if (taps.count[x] == 1) return sum;
+    return sum + load_pixel<kLanes, Sum>(from + kChannels) * static_cast<Sum>(weights[1]);
+  }
   for (int t = 1; t < taps.count[x]; ++t) {
     sum += load_pixel<kLanes, Sum>(from + t * kChannels) * static_cast<Sum>(weights[t]);
   }
@@ -134,15 +150,16 @@ static inline Pixel<Sum> mix_pixel(const In* row, const RowTaps<Weight>& taps, i
 
 // Three channels are read and written as four lanes, the fourth being the next pixel's first, but
 // where there is no next pixel.
-template <int kChannels, typename Sum, typename In, typename Weight, typename Out>
+template <int kChannels, bool kTwo, typename Sum, typename In, typename Weight, typename Out>
 static inline void mix_pixels(const In* row, const RowTaps<Weight>& taps, Out* out) noexcept {
   int x = 0;
   for (; x < taps.output - 1; ++x) {
     if (kChannels == 3 && taps.start[x] + taps.count[x] == taps.input) break;
-    store_pixel<4>(mix_pixel<kChannels, 4, Sum>(row, taps, x), out + x * kChannels);
+    store_pixel<4>(mix_pixel<kChannels, 4, kTwo, Sum>(row, taps, x), out + x * kChannels);
   }
   for (; x < taps.output; ++x) {
-    store_pixel<kChannels>(mix_pixel<kChannels, kChannels, Sum>(row, taps, x), out + x * kChannels);
+    store_pixel<kChannels>(mix_pixel<kChannels, kChannels, kTwo, Sum>(row, taps, x),
+                           out + x * kChannels);
   }
 }
 
@@ -167,7 +184,7 @@ static inline void mix_column_2(const In* row, const RowTaps<Weight>& taps,
     const int extra = taps.count[x] - 1;
     const Sum a = static_cast<Sum>(row[taps.start[x]]);
     const Sum b = static_cast<Sum>(row[taps.start[x] + extra]);
-    const Sum second = static_cast<Sum>(taps.weights[2 * x + extra]) * b;
+    const Sum second = static_cast<Sum>(taps.weights[2 * x + 1]) * b;
     store(static_cast<Sum>(taps.weights[2 * x]) * a + (extra != 0 ? second : Sum{0}), out + x);
   }
 }
@@ -175,9 +192,13 @@ static inline void mix_column_2(const In* row, const RowTaps<Weight>& taps,
 template <typename Sum, typename In, typename Weight, typename Out>
 static inline void mix_columns(const In* row, const RowTaps<Weight>& taps, int channels,
                                Out* out) noexcept {
-  if (channels == 3) return mix_pixels<3, Sum>(row, taps, out);
-  if (channels == 4) return mix_pixels<4, Sum>(row, taps, out);
-  if (taps.taps == 2) return mix_column_2<Sum>(row, taps, out);
+  if (taps.taps == 2) {
+    if (channels == 3) return mix_pixels<3, true, Sum>(row, taps, out);
+    if (channels == 4) return mix_pixels<4, true, Sum>(row, taps, out);
+    return mix_column_2<Sum>(row, taps, out);
+  }
+  if (channels == 3) return mix_pixels<3, false, Sum>(row, taps, out);
+  if (channels == 4) return mix_pixels<4, false, Sum>(row, taps, out);
   mix_column<Sum>(row, taps, out);
 }
 

@@ -10,6 +10,7 @@ from fastmatte.arrays import (
     Image,
     Layout,
     PixelFormat,
+    Pixels,
     Size,
     Tensor,
 )
@@ -69,6 +70,12 @@ def quantise(alpha: Alpha, out: Image | None, threads: int | None, /) -> Image: 
 def require_image(image: Array, name: str, channels: int, /) -> None: ...
 def require_alpha(alpha: Array, name: str, threads: int | None, /) -> None: ...
 def require_alpha_out(out: Array, height: int, width: int, /) -> None: ...
+def from_tensor(
+    tensor: Tensor, pixel_format: PixelFormat, out: Image | None, threads: int | None, /
+) -> Image: ...
+def resize(
+    image: Pixels, size: Size, filter: Filter, out: Pixels | None, threads: int | None, /
+) -> Pixels: ...
 def to_tensor(
     image: Image,
     size: Size | None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ Alpha = NDArray[np.float32]
 AnyAlpha = NDArray[np.float32] | NDArray[np.uint8]
 #: (1, C, H, W) or (1, H, W, C) float32.
 Tensor = NDArray[np.float32]
+
+#: An image or alpha whose dtype, uint8 or float32, is also that of the result.
+Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.float32])
 
 Colour = tuple[int, int, int]
 #: (height, width)
