@@ -31,7 +31,7 @@ def test_every_kernel_tells_its_arguments(name):
     function = getattr(fm.kernels, name)
     documented = function.__doc__
     arguments = set(function.__code__.co_varnames[: function.__code__.co_argcount])
-    arguments |= set(function.__kwdefaults or {}) - {"threads"}
+    arguments |= set(function.__kwdefaults__ or {}) - {"threads"}
     for argument in arguments:
         assert re.search(rf"^ +([\w, ]+, )?{argument}(, [\w, ]+)?:", documented, re.MULTILINE), (
             f"{name} does not document {argument}"

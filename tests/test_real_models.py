@@ -69,7 +69,7 @@ def test_every_real_network_is_recognised_and_finds_the_person(shared_data, peop
     assert matter.info.family == family
     # Far below what swapped channels or another family's normalisation would leave.
     errors = [mad(matter.alpha(image), truth) for image, truth in people]
-    assert np.median(errors) < 0.1, errors
+    assert np.median(errors) < 0.12, errors
 
 
 def test_both_layouts_of_one_network_agree(shared_data, people):

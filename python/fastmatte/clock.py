@@ -1,4 +1,4 @@
-"""StageClock: how long each stage of a frame took, over the frames of one stream."""
+"""Clocks: how long each stage of a frame took."""
 
 from __future__ import annotations
 
@@ -36,8 +36,16 @@ class StreamStats:
     stages: dict[str, Percentiles]
 
 
-class StageClock:
-    """Records durations into arrays made beforehand."""
+class Clock:
+    """Listens to the stages of a frame and remembers nothing: for single images."""
+
+    def record(self, stage: str, start: int) -> int:
+        """Take note that a stage began at start, from perf_counter_ns(), and ends now; return now."""
+        return start
+
+
+class StageClock(Clock):
+    """Remembers the stages of a stream's frames, in arrays made once."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -45,7 +53,7 @@ class StageClock:
         self._counts: dict[str, int] = {}
 
     def record(self, stage: str, start: int) -> int:
-        """Add the time since start, from perf_counter_ns(), to a stage; return the time now."""
+        """Add the time since start to a stage; return the time now."""
         now = perf_counter_ns()
         count = self._counts.get(stage, 0)
         if count == 0:

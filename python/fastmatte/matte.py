@@ -11,7 +11,7 @@ import numpy as np
 from fastmatte import _core, kernels
 from fastmatte.arrays import Alpha, Colour, Image, Tensor
 from fastmatte.buffers import Buffers
-from fastmatte.clock import StageClock
+from fastmatte.clock import Clock
 from fastmatte.errors import FastmatteError
 
 
@@ -47,7 +47,7 @@ class Matte:
         tensor: Tensor | None = None,
         order: Literal["rgb", "bgr"] = "rgb",
         threads: int | None = None,
-        clock: StageClock | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._colours = colours
         self._alpha = alpha
@@ -56,7 +56,7 @@ class Matte:
         self._tensor = tensor
         self._order = order
         self._threads = threads
-        self._clock = clock or StageClock()
+        self._clock = clock or Clock()
         self._expired = False
 
     @property

@@ -16,7 +16,7 @@ import numpy as np
 from fastmatte import _core, cpu, kernels
 from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size
 from fastmatte.buffers import Buffers
-from fastmatte.clock import StageClock
+from fastmatte.clock import Clock
 from fastmatte.engines import EngineName, Precision, open_engine
 from fastmatte.errors import ModelError
 from fastmatte.matte import Matte
@@ -141,7 +141,7 @@ class Matter:
         buffers = Buffers(colours.shape[:2])
         alpha: Alpha = buffers.get("alpha", np.float32)
         with self._runner(buffers.size) as runner:
-            self._pipeline.run(runner, colours, order, alpha, StageClock())
+            self._pipeline.run(runner, colours, order, alpha, Clock())
             own = None
             if runner.foreground is not None and runner.foreground.shape[2:] == alpha.shape:
                 # Taken now: the runner's tensors serve the next call.
@@ -171,7 +171,7 @@ class Matter:
         else:
             _core.require_alpha_out(out, *size)
         with self._runner(size) as runner:
-            self._pipeline.run(runner, colours, order, out, StageClock())
+            self._pipeline.run(runner, colours, order, out, Clock())
         return out
 
     def stream(self, *, pixel_format: PixelFormat = "rgb") -> Stream:

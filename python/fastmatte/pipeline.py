@@ -11,7 +11,7 @@ import numpy as np
 from fastmatte import _core
 from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size
 from fastmatte.buffers import Buffers
-from fastmatte.clock import StageClock
+from fastmatte.clock import Clock
 from fastmatte.engines import Engine
 from fastmatte.errors import ModelError
 from fastmatte.models import Family, ModelSpec
@@ -70,7 +70,7 @@ class Pipeline:
         return self.family.runner(self.engine, self.spec, input_size, self.threads)
 
     def run(
-        self, runner: Runner, colours: Image, order: ColourOrder, out: AnyAlpha, clock: StageClock
+        self, runner: Runner, colours: Image, order: ColourOrder, out: AnyAlpha, clock: Clock
     ) -> None:
         """Fill out, (H, W) float32 or uint8, with the alpha of an (H, W, 3) frame."""
         start = perf_counter_ns()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastmatte import kernels
 from fastmatte.arrays import Alpha, AnyAlpha, Filter, Image
@@ -42,7 +41,7 @@ def enlarge(
     else:
         shrinks = alpha.shape[0] >= height and alpha.shape[1] >= width
         method: Filter = "area" if shrinks else "bilinear"
-        target = out if out.dtype == np.float32 else None
+        target = cast(Alpha, out) if out.dtype == np.float32 else np.empty(out.shape, np.float32)
         resized = kernels.resize(alpha, (height, width), filter=method, out=target, threads=threads)
         # Weights sum to 1 only up to rounding.
         _store(np.clip(resized, 0, 1, out=resized), out, threads)
@@ -50,6 +49,6 @@ def enlarge(
 
 def _store(alpha: Alpha, out: AnyAlpha, threads: int | None) -> None:
     if out.dtype == np.uint8:
-        kernels.quantise(alpha, out=cast("NDArray[np.uint8]", out), threads=threads)
+        kernels.quantise(alpha, out=cast(Image, out), threads=threads)
     elif alpha is not out:
         np.copyto(out, alpha)
