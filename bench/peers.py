@@ -58,3 +58,13 @@ def estimate_foreground_cv2(image, alpha):
 def estimate_foreground_pymatting(image, alpha):
     module = pytest.importorskip("pymatting", reason="pymatting is not installed")
     return module.estimate_foreground_ml(image / 255.0, alpha.astype(np.float64))
+
+
+def blur_cv2(image, sigma):
+    return cv2().GaussianBlur(image, (0, 0), sigma)
+
+
+def blur_pillow(image, sigma):
+    module = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    filters = pytest.importorskip("PIL.ImageFilter", reason="Pillow is not installed")
+    return np.asarray(module.fromarray(image).filter(filters.GaussianBlur(sigma)))
