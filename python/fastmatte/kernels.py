@@ -41,8 +41,8 @@ def blur(
 
     Returns uint8 of image's shape, rounded half up: blur(weight * image) / blur(weight), the pixels
     outside the image left out. A pixel farther than about 3.5 sigma from all weight keeps its own
-    colour. Agrees with oracles.blur within a level where sigma is below 8 (4.8 with weights), and to
-    45 dB up to 60 (about 57 dB on photographs). An image of one colour stays exactly that.
+    colour. Agrees with oracles.blur within a level where sigma is below 8 (4.8 with weights), to
+    45 dB or better up to 60 (on photographs about 57). An image of one colour stays exactly that.
     Raises ValueError where sizes differ, sigma is out of range or weight leaves [0, 1].
     """
     return _core.blur(image, sigma, weight, out, threads)
