@@ -124,3 +124,13 @@ def resize_pillow(image, size, filter):
 
 def from_tensor_numpy(tensor):
     return (np.clip(tensor[0], 0, 1) * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0).copy()
+
+
+def blur_cv2(image, sigma):
+    return cv2().GaussianBlur(image, (0, 0), sigma)
+
+
+def blur_pillow(image, sigma):
+    module = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    filters = pytest.importorskip("PIL.ImageFilter", reason="Pillow is not installed")
+    return np.asarray(module.fromarray(image).filter(filters.GaussianBlur(sigma)))

@@ -182,3 +182,26 @@ def from_tensor(tensor, pixel_format):
     return levels.transpose(1, 2, 0)[
         ..., {"rgb": slice(None), "bgr": slice(None, None, -1)}[pixel_format]
     ]
+
+
+def gaussian(values, sigma):
+    """values of float64, its first two axes convolved with a sampled Gaussian; zeros outside."""
+    reach = int(np.ceil(6 * sigma))
+    at = np.arange(-reach, reach + 1)
+    kernel = np.exp(-0.5 * (at / sigma) ** 2)
+    kernel /= kernel.sum()
+    for axis in (0, 1):
+        distance = np.subtract.outer(np.arange(values.shape[axis]), np.arange(values.shape[axis]))
+        matrix = np.where(
+            abs(distance) <= reach, kernel[np.clip(distance + reach, 0, 2 * reach)], 0
+        )
+        values = np.moveaxis(np.tensordot(matrix, values, (1, axis)), 0, axis)
+    return values
+
+
+def blur(image, sigma, weight=None):
+    """The exact normalised convolution in float64, not rounded; image where no weight reaches."""
+    w = np.ones(image.shape[:2]) if weight is None else quantise(weight, 255)
+    w = w.reshape(*w.shape, *[1] * (image.ndim - 2)).astype(np.float64)
+    below = gaussian(w, sigma)
+    return np.where(below > 0, gaussian(w * image, sigma) / np.where(below > 0, below, 1), image)

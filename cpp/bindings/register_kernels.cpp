@@ -3,6 +3,7 @@
 
 #include "bindings/arguments.h"
 #include "bindings/register.h"
+#include "kernels/blur.h"
 #include "kernels/composite.h"
 #include "kernels/estimate_foreground.h"
 #include "kernels/from_tensor.h"
@@ -108,6 +109,22 @@ Levels read_levels(py::handle scale, py::handle mean, py::handle std) {
 }  // namespace
 
 void register_kernels(py::module_& module) {
+  module.def("blur", [](py::object image, py::object sigma, py::object weight, py::object out,
+                        py::object threads) {
+    const auto input = read_image<std::uint8_t>(image, "image", {1, 3, 4});
+    const double deviation = read_number(sigma, "sigma", kMinSigma, kMaxSigma);
+    auto result =
+        write_image<std::uint8_t>(out, input.view.height, input.view.width, input.view.channels);
+    const int count = read_threads(threads);
+    if (weight.is_none()) {
+      const py::gil_scoped_release release;
+      blur(input.view, deviation, result.view, count);
+    } else {
+      with_alpha(weight, "weight",
+                 [&](auto view) { blur(input.view, deviation, view, result.view, count); });
+    }
+    return result.array;
+  });
   module.def("composite", [](py::object foreground, py::object background, py::object alpha,
                              py::object out, py::object threads) {
     const auto image = read_image<std::uint8_t>(foreground, "foreground", {3});

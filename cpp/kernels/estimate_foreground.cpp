@@ -14,8 +14,7 @@
 namespace fastmatte {
 namespace {
 
-// A band first sums kWideWindow rows of columns: 8 bands of a 1080p image cost an eighth more
-// than 1.
+// A band first sums kWideWindow rows of columns; shorter ones would do little else.
 constexpr int kMinimumBand = 128;
 constexpr int kBands = 8;
 
@@ -206,18 +205,20 @@ class Estimation {
   void wide_pass(int y, const Region& unknown, const Worker& worker) const noexcept {
     std::uint8_t* visited = worker.visited();
     std::memset(visited, 0, area(1, blocks_.columns()));
-    const int end = std::min(y + kNarrowRadius + 1, unknown.bottom);
-    for (int near = std::max(y - kNarrowRadius, unknown.top); near < end; ++near) {
-      const std::uint8_t* flags = blocks_.near(near);
+    const int last = std::min(y + kNarrowRadius, unknown.bottom - 1);
+    for (int row = std::max(y - kNarrowRadius, unknown.top); row <= last; ++row) {
+      const std::uint8_t* flags = blocks_.near(row);
       for (int i = 0; i < blocks_.columns(); ++i) visited[i] |= flags[i];
     }
     const FullWeight full{wide_columns_.data(), inside(y, kWideRadius, image_.height)};
-    for_each_run(visited, blocks_.columns(), image_.width, [&](int begin, int end_) {
-      fuse_wide_(image_.row(y), alpha_.row(y), worker.columns(), full, begin, end_,
-                 worker.scratch(), worker.products(y, image_.height));
+    for_each_run(visited, blocks_.columns(), image_.width, [&](int begin, int end) {
+      fuse_wide_(image_.row(y), alpha_.row(y), worker.columns(), full, begin, end, worker.scratch(),
+                 worker.products(y, image_.height));
     });
   }
 
+  // Where no unknown pixel's window reaches, products are left over from other rows: what comes of
+  // them is never shown.
   void narrow_pass(int y, const Worker& worker) const noexcept {
     const std::uint16_t* rows[kNarrowWindow];
     for (int i = 0; i < kNarrowWindow; ++i) {

@@ -89,8 +89,8 @@ FASTMATTE_ROW(fuse_narrow_row, (const std::uint8_t* image, const std::uint8_t* a
 
 static inline bool is_unknown(std::uint8_t alpha) noexcept { return alpha != 0 && alpha != 255; }
 
-// Equation 7 of the paper, with the letters of its text: the blurred foreground F corrected by what
-// the mixture of F and B misses of the image I.
+// With the paper's letters: the blurred foreground F, corrected by what the mixture of F and the
+// blurred background B misses of the image I.
 static inline float fuse(float I, float alpha, float F, float B) noexcept {
   const float value = F + alpha * (I - (alpha * F + (1.0f - alpha) * B));
   const float positive = value > 0.0f ? value : 0.0f;

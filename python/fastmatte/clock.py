@@ -40,7 +40,7 @@ class Clock:
     """Listens to the stages of a frame and remembers nothing: for single images."""
 
     def record(self, stage: str, start: int) -> int:
-        """Take note that a stage began at start, from perf_counter_ns(), and ends now; return now."""
+        """Hear that a stage began at start, from perf_counter_ns(), and ends now; return now."""
         return start
 
 

@@ -49,6 +49,35 @@ __all__ = [
 ]
 
 
+__all__ = ["blur", "composite", "cutout", "estimate_foreground", "premultiply", "unpremultiply"]
+
+
+def blur(
+    image: Image,
+    *,
+    sigma: float,
+    weight: AnyAlpha | None = None,
+    out: Image | None = None,
+    threads: int | None = None,
+) -> Image:
+    """Blur every channel with a Gaussian.
+
+    image:  (H, W), (H, W, 3) or (H, W, 4) uint8.
+    sigma:  standard deviation in pixels, 0.1 to 500. The time does not grow with it beyond 8.
+    weight: (H, W) float32 in [0, 1] or uint8 in 255ths, how much each pixel counts; None: all the
+            same. A background blurred with weight 1 - alpha takes no colour from the person in
+            front. float32 is rounded half up to 255ths.
+    out:    the shape of image, apart from both inputs.
+
+    Returns uint8 of image's shape, rounded half up: blur(weight * image) / blur(weight), the pixels
+    outside the image left out. A pixel farther than about 3.5 sigma from all weight keeps its own
+    colour. Agrees with oracles.blur within a level where sigma is below 8 (4.8 with weights), to
+    45 dB or better up to 60 (on photographs about 57). An image of one colour stays exactly that.
+    Raises ValueError where sizes differ, sigma is out of range or weight leaves [0, 1].
+    """
+    return _core.blur(image, sigma, weight, out, threads)
+
+
 def composite(
     foreground: Image,
     background: Image | Colour,
