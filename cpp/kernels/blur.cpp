@@ -12,8 +12,7 @@
 #include "core/buffer.h"
 #include "core/parallel.h"
 #include "core/require.h"
-#include "kernels/alpha_range.h"
-#include "kernels/quantise_alpha.h"
+#include "kernels/quantise.h"
 
 namespace fastmatte {
 namespace {
@@ -375,8 +374,7 @@ void blur(ImageView<const std::uint8_t> image, double sigma, ImageView<const Wei
   require_same_size(weight, "weight", image, "image");
   require_apart(out, image, "image");
   require_apart(out, weight, "weight");
-  require_alpha(weight, "weight", threads);
-  const AlphaBytes bytes = quantise_alpha(weight, threads);
+  const AlphaBytes bytes = alpha_bytes(weight, "weight", threads);
   run({image, bytes.view, out, threads}, sigma);
 }
 

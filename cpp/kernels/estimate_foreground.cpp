@@ -254,7 +254,7 @@ void estimate_foreground(ImageView<const std::uint8_t> image, ImageView<const Al
   require_same_size(alpha, "alpha", image, "image");
   require_apart(out, image, "image");
   require_apart(out, alpha, "alpha");
-  const AlphaBytes bytes = alpha_bytes(alpha, threads);
+  const AlphaBytes bytes = alpha_bytes(alpha, "alpha", threads);
   Estimation(image, bytes.view, out, threads).run();
 }
 

@@ -9,9 +9,9 @@
 
 namespace fastmatte {
 
-void quantise(ImageView<const float> alpha, ImageView<std::uint8_t> out, int threads) {
-  require_apart(out, alpha, "alpha");
-  require_alpha(alpha, "alpha", threads);
+namespace {
+
+void quantise_rows(ImageView<const float> alpha, ImageView<std::uint8_t> out, int threads) {
   const auto row = active_quantise_row();
   parallel_rows(Bands(alpha.height, rows_per_band(alpha.width), threads),
                 [&](int, int begin, int end) noexcept {
@@ -19,11 +19,20 @@ void quantise(ImageView<const float> alpha, ImageView<std::uint8_t> out, int thr
                 });
 }
 
-AlphaBytes alpha_bytes(ImageView<const float> alpha, int threads) {
+}  // namespace
+
+void quantise(ImageView<const float> alpha, ImageView<std::uint8_t> out, int threads) {
+  require_apart(out, alpha, "alpha");
+  require_alpha(alpha, "alpha", threads);
+  quantise_rows(alpha, out, threads);
+}
+
+AlphaBytes alpha_bytes(ImageView<const float> alpha, const char* name, int threads) {
+  require_alpha(alpha, name, threads);
   Buffer<std::uint8_t> plane(static_cast<std::size_t>(alpha.height) *
                              static_cast<std::size_t>(alpha.width));
   const ImageView<std::uint8_t> bytes{plane.data(), alpha.height, alpha.width, 1, alpha.width};
-  quantise(alpha, bytes, threads);
+  quantise_rows(alpha, bytes, threads);
   return {std::move(plane), bytes};
 }
 

@@ -19,10 +19,10 @@ struct AlphaBytes {
   ImageView<const std::uint8_t> view;
 };
 
-// Throws where float32 alpha leaves [0, 1].
-AlphaBytes alpha_bytes(ImageView<const float> alpha, int threads);
+// Throws, naming the argument, where float32 alpha leaves [0, 1].
+AlphaBytes alpha_bytes(ImageView<const float> alpha, const char* name, int threads);
 
-inline AlphaBytes alpha_bytes(ImageView<const std::uint8_t> alpha, int) noexcept {
+inline AlphaBytes alpha_bytes(ImageView<const std::uint8_t> alpha, const char*, int) noexcept {
   return {{}, alpha};
 }
 
