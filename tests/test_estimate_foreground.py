@@ -148,12 +148,12 @@ def test_uint8_alpha_equals_the_float_alpha_it_stands_for():
 
 
 def test_scratch_memory_is_recycled():
-    image, alpha, _ = scene(300, 200)
+    image, alpha, _ = scene(1024, 100)
     out = np.empty_like(image)
-    fm.kernels.estimate_foreground(image, alpha, out=out, threads=2)
+    fm.kernels.estimate_foreground(image, alpha, out=out, threads=8)
     before = fm._core.system_allocations()
     for _ in range(5):
-        fm.kernels.estimate_foreground(image, alpha, out=out, threads=2)
+        fm.kernels.estimate_foreground(image, alpha, out=out, threads=8)
     assert fm._core.system_allocations() == before
 
 

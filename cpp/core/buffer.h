@@ -55,4 +55,21 @@ constexpr std::size_t aligned_count(std::size_t count) noexcept {
   return (count + step - 1) / step * step;
 }
 
+// One Buffer cut into a run of count elements for each worker of a parallel_rows.
+template <typename T>
+class Slices {
+ public:
+  Slices() = default;
+  Slices(int workers, std::size_t count)
+      : stride_(aligned_count<T>(count)), buffer_(static_cast<std::size_t>(workers) * stride_) {}
+
+  T* operator[](int worker) const noexcept {
+    return buffer_.data() + static_cast<std::size_t>(worker) * stride_;
+  }
+
+ private:
+  std::size_t stride_ = 0;
+  Buffer<T> buffer_;
+};
+
 }  // namespace fastmatte

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <type_traits>
-#include <vector>
 
 #include "core/buffer.h"
 #include "core/parallel.h"
@@ -120,23 +118,27 @@ struct Job {
   int row_elements() const noexcept { return image.width * planes(); }
 };
 
-// A row with margins of zeros, and the taps of a horizontal kernel on it.
+// For each worker a row between margins of zeros, on which a horizontal kernel has its taps.
 template <typename T>
-class PaddedRow {
+class PaddedRows {
  public:
-  PaddedRow(int cells, int planes, int margin)
+  PaddedRows(int workers, int cells, int planes, int margin)
       : margin_(static_cast<std::ptrdiff_t>(margin) * planes),
         planes_(planes),
-        values_(zeros<T>(area(cells + 2 * margin, planes))) {}
+        rows_(workers, area(cells + 2 * margin, planes)) {
+    for (int i = 0; i < workers; ++i) {
+      std::memset(rows_[i], 0, area(cells + 2 * margin, planes) * sizeof(T));
+    }
+  }
 
-  T* data() const noexcept { return values_.data() + margin_; }
+  T* operator[](int worker) const noexcept { return rows_[worker] + margin_; }
   template <typename Fir>
-  void convolve(Fir fir, const Kernel<T>& kernel, int first_cell, T* out,
+  void convolve(int worker, Fir fir, const Kernel<T>& kernel, int first_cell, T* out,
                 int count) const noexcept {
     const T* taps[kMaxTaps];
     const T** centre = taps + kMaxRadius;
     for (int j = -kernel.radius; j <= kernel.radius; ++j) {
-      centre[j] = data() + static_cast<std::ptrdiff_t>(first_cell + j) * planes_;
+      centre[j] = (*this)[worker] + static_cast<std::ptrdiff_t>(first_cell + j) * planes_;
     }
     fir(centre, kernel.half, kernel.radius, out, count);
   }
@@ -144,7 +146,7 @@ class PaddedRow {
  private:
   std::ptrdiff_t margin_;
   int planes_;
-  Buffer<T> values_;
+  Slices<T> rows_;
 };
 
 // Rows `row(y)` around y as taps; those outside [0, height) are zeros.
@@ -167,15 +169,8 @@ void blur_directly(const Job& job, double sigma) {
   for (int i = 0; i < count; ++i) scale.data()[i] /= kLevelUnit;
   const auto zero = zeros<std::uint8_t>(area(1, count));
   const Bands bands(height, kBandRows, job.threads);
-  struct Worker {
-    PaddedRow<std::int16_t> columns;
-    Buffer<std::int16_t> values;
-  };
-  std::vector<Worker> workers;
-  for (int i = 0; i < bands.workers; ++i) {
-    workers.push_back({PaddedRow<std::int16_t>(width, job.planes(), across.radius),
-                       Buffer<std::int16_t>(area(1, count))});
-  }
+  const PaddedRows<std::int16_t> columns(bands.workers, width, job.planes(), across.radius);
+  const Slices<std::int16_t> values(bands.workers, area(1, count));
   const auto fir_levels = [fir = active_fir_row_u8()](auto taps, auto half, int radius, auto out,
                                                       int size) noexcept {
     fir(taps, half, radius, kLevelUnit, out, size);
@@ -183,13 +178,12 @@ void blur_directly(const Job& job, double sigma) {
   const auto fir_i16 = active_fir_row_i16();
   const auto finish = active_scale_row_i16();
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
-    const auto& [columns, values] = workers[static_cast<std::size_t>(worker)];
     for (int y = begin; y < end; ++y) {
       convolve_rows(
           fir_levels, fixed_point(exact, y, height), y, height, zero,
-          [&](int row) { return job.image.row(row); }, columns.data(), count);
-      columns.convolve(fir_i16, across, 0, values.data(), count);
-      finish(values.data(), scale.data(), job.out.row(y), count);
+          [&](int row) { return job.image.row(row); }, columns[worker], count);
+      columns.convolve(worker, fir_i16, across, 0, values[worker], count);
+      finish(values[worker], scale.data(), job.out.row(y), count);
     }
   });
 }
@@ -199,34 +193,25 @@ void blur_weighted_directly(const Job& job, double sigma) {
   const Kernel<float> kernel = gaussian(sigma);
   const auto zero = zeros<std::uint16_t>(area(1, count));
   const Bands bands(height, kBandRows, job.threads);
-  struct Worker {
-    Buffer<std::uint16_t> weighed;
-    PaddedRow<float> columns;
-    Buffer<float> values;
-  };
-  std::vector<Worker> workers;
-  for (int i = 0; i < bands.workers; ++i) {
-    workers.push_back({Buffer<std::uint16_t>(area(kBandRows + 2 * kernel.radius, count)),
-                       PaddedRow<float>(width, job.planes(), kernel.radius),
-                       Buffer<float>(area(1, count))});
-  }
+  const Slices<std::uint16_t> weighed(bands.workers, area(kBandRows + 2 * kernel.radius, count));
+  const PaddedRows<float> columns(bands.workers, width, job.planes(), kernel.radius);
+  const Slices<float> values(bands.workers, area(1, count));
   const auto weigh = active_weigh_row();
   const auto fir_u16 = active_fir_row_u16();
   const auto fir_f32 = active_fir_row_f32();
   const auto divide = active_mix_weighted_row();
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
-    const auto& [weighed, columns, values] = workers[static_cast<std::size_t>(worker)];
     const int first = std::max(begin - kernel.radius, 0);
-    const auto weighed_row = [&, data = weighed.data()](int y) {
-      return data + static_cast<std::ptrdiff_t>(y - first) * count;
+    const auto weighed_row = [&](int y) {
+      return weighed[worker] + static_cast<std::ptrdiff_t>(y - first) * count;
     };
     for (int y = first; y < std::min(end + kernel.radius, height); ++y) {
       weigh(job.image.row(y), job.weight.row(y), weighed_row(y), width, job.image.channels);
     }
     for (int y = begin; y < end; ++y) {
-      convolve_rows(fir_u16, kernel, y, height, zero, weighed_row, columns.data(), count);
-      columns.convolve(fir_f32, kernel, 0, values.data(), count);
-      divide(values.data(), values.data(), 0.0f, job.image.row(y), job.out.row(y), width,
+      convolve_rows(fir_u16, kernel, y, height, zero, weighed_row, columns[worker], count);
+      columns.convolve(worker, fir_f32, kernel, 0, values[worker], count);
+      divide(values[worker], values[worker], 0.0f, job.image.row(y), job.out.row(y), width,
              job.image.channels);
     }
   });
@@ -263,36 +248,27 @@ void blur_in_cells(const Job& job, double sigma, int step) {
   };
   {
     const Bands bands(rows.cells(), std::max(1, kBandRows / step), job.threads);
-    struct Worker {
-      Buffer<std::uint16_t> weighed;
-      Buffer<std::uint32_t> sums;
-      PaddedRow<float> cells;
-    };
-    std::vector<Worker> workers;
-    for (int i = 0; i < bands.workers; ++i) {
-      workers.push_back({Buffer<std::uint16_t>(area(job.weighted() ? 1 : 0, count)),
-                         Buffer<std::uint32_t>(area(1, count)),
-                         PaddedRow<float>(columns.cells(), planes, kernel.radius + 1)});
-    }
+    const Slices<std::uint16_t> weighed(job.weighted() ? bands.workers : 0, area(1, count));
+    const Slices<std::uint32_t> sums(bands.workers, area(1, count));
+    const PaddedRows<float> padded(bands.workers, columns.cells(), planes, kernel.radius + 1);
     const auto weigh = active_weigh_row();
     const auto add_u8 = active_add_row_u8();
     const auto add_u16 = active_add_row_u16();
     const auto sum_cells = active_sum_cells_row();
     const auto fir = active_fir_row_f32();
     parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
-      const auto& [weighed, sums, padded] = workers[static_cast<std::size_t>(worker)];
       for (int cell = begin; cell < end; ++cell) {
-        std::memset(sums.data(), 0, area(1, count) * sizeof(std::uint32_t));
+        std::memset(sums[worker], 0, area(1, count) * sizeof(std::uint32_t));
         for (int y = cell * step; y < cell * step + rows.pixels(cell); ++y) {
           if (job.weighted()) {
-            weigh(job.image.row(y), job.weight.row(y), weighed.data(), width, job.image.channels);
-            add_u16(weighed.data(), sums.data(), count);
+            weigh(job.image.row(y), job.weight.row(y), weighed[worker], width, job.image.channels);
+            add_u16(weighed[worker], sums[worker], count);
           } else {
-            add_u8(job.image.row(y), sums.data(), count);
+            add_u8(job.image.row(y), sums[worker], count);
           }
         }
-        sum_cells(sums.data(), padded.data(), width, planes, step);
-        padded.convolve(fir, kernel, -1, reduced_row(cell), cells);
+        sum_cells(sums[worker], padded[worker], width, planes, step);
+        padded.convolve(worker, fir, kernel, -1, reduced_row(cell), cells);
       }
     });
   }
@@ -303,25 +279,17 @@ void blur_in_cells(const Job& job, double sigma, int step) {
   const Buffer<float> scale = columns.scale(kernel, planes);
   const auto zero = zeros<float>(area(1, cells));
   const Bands bands(height, std::max(kBandRows, 4 * step), job.threads);
-  struct Worker {
-    Buffer<float> cells;
-    Buffer<float> upper;
-    Buffer<float> lower;
-  };
-  std::vector<Worker> workers;
-  for (int i = 0; i < bands.workers; ++i) {
-    workers.push_back({Buffer<float>(area(1, cells)), Buffer<float>(area(1, count)),
-                       Buffer<float>(area(1, count))});
-  }
+  const Slices<float> values(bands.workers, area(1, cells));
+  const Slices<float> uppers(bands.workers, area(1, count)), lowers(bands.workers, area(1, count));
   const auto fir = active_fir_row_f32();
   const auto normalise = active_scale_row_f32();
   const auto expand = active_expand_row();
   const auto mix = active_mix_row();
   const auto mix_weighted = active_mix_weighted_row();
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
-    const auto& [values, first, second] = workers[static_cast<std::size_t>(worker)];
-    float *upper = first.data(), *lower = second.data();
-    const auto full_width = [&, cell_values = values.data()](int cell, float* out) {
+    float *upper = uppers[worker], *lower = lowers[worker];
+    const auto full_width = [&](int cell, float* out) {
+      float* cell_values = values[worker];
       convolve_rows(fir, kernel, cell - 1, rows.cells(), zero, reduced_row, cell_values, cells);
       if (!job.weighted()) {
         normalise(cell_values, scale.data(), row_scale[static_cast<std::size_t>(cell)], cells);

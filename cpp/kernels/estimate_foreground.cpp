@@ -80,49 +80,52 @@ Buffer<std::int32_t> full_columns(int width, int radius) {
   return columns;
 }
 
-// The memory of one worker.
+// The memory of one worker: one buffer for each element type, because the store that recycles them
+// keeps a limited number.
 class Worker {
  public:
   explicit Worker(int width)
       : stride_(aligned_count<std::uint8_t>(area(1, width + 2 * kForegroundMargin))),
-        weighted_(3 * stride_),
-        plain_(4 * stride_),
-        ring_((kNarrowWindow + 1) * kForegroundPlanes * stride_),
-        sums_(kForegroundPlanes * stride_),
+        words_((kColumnWords + kForegroundPlanes) * stride_),
+        halves_((kColumnHalves + kRingRows * kForegroundPlanes) * stride_),
         lanes_(6 * stride_),
-        bytes_(6 * stride_),
-        visited_(area(1, count_of_blocks(width))) {}
+        bytes_(7 * stride_) {}
 
+  // Empties the columns and the ring.
   void clear() const noexcept {
-    std::memset(weighted_.data(), 0, 3 * stride_ * sizeof(std::uint32_t));
-    std::memset(plain_.data(), 0, 4 * stride_ * sizeof(std::uint16_t));
-    std::memset(ring_.data(), 0,
-                (kNarrowWindow + 1) * kForegroundPlanes * stride_ * sizeof(std::uint16_t));
+    std::memset(words_.data(), 0, kColumnWords * stride_ * sizeof(std::uint32_t));
+    std::memset(halves_.data(), 0,
+                (kColumnHalves + kRingRows * kForegroundPlanes) * stride_ * sizeof(std::uint16_t));
   }
   ForegroundColumns columns() const noexcept {
-    return {weighted_.data() + 3 * kForegroundMargin, plain_.data() + 3 * kForegroundMargin,
-            plain_.data() + 3 * stride_ + kForegroundMargin};
+    return {words_.data() + 3 * kForegroundMargin, halves_.data() + 3 * kForegroundMargin,
+            halves_.data() + 3 * stride_ + kForegroundMargin};
   }
   ForegroundScratch scratch() const noexcept {
-    return {sums_.data(), lanes_.data(), bytes_.data(), static_cast<std::ptrdiff_t>(stride_)};
+    return {words_.data() + kColumnWords * stride_, lanes_.data(), bytes_.data(),
+            static_cast<std::ptrdiff_t>(stride_)};
   }
   // The products of row y; rows outside the image share one of zeros.
   std::uint16_t* products(int y, int height) const noexcept {
-    const int slot = y < 0 || y >= height ? kNarrowWindow : y % kNarrowWindow;
-    return ring_.data() + static_cast<std::size_t>(slot) * kForegroundPlanes * stride_ +
+    const auto slot =
+        static_cast<std::size_t>(y < 0 || y >= height ? kNarrowWindow : y % kNarrowWindow);
+    return halves_.data() + (kColumnHalves + slot * kForegroundPlanes) * stride_ +
            kForegroundMargin;
   }
-  std::uint8_t* visited() const noexcept { return visited_.data(); }  // a flag for each block
+  // A flag for each block of a row.
+  std::uint8_t* visited() const noexcept { return bytes_.data() + 6 * stride_; }
 
  private:
+  // Planes of column sums of either type, and rows of products, the last of them zeros.
+  static constexpr std::size_t kColumnWords = 3;
+  static constexpr std::size_t kColumnHalves = 4;
+  static constexpr std::size_t kRingRows = kNarrowWindow + 1;
+
   std::size_t stride_;
-  Buffer<std::uint32_t> weighted_;
-  Buffer<std::uint16_t> plain_;
-  Buffer<std::uint16_t> ring_;
-  Buffer<std::uint32_t> sums_;
+  Buffer<std::uint32_t> words_;
+  Buffer<std::uint16_t> halves_;
   Buffer<float> lanes_;
   Buffer<std::uint8_t> bytes_;
-  Buffer<std::uint8_t> visited_;
 };
 
 class Estimation {
