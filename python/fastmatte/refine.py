@@ -17,10 +17,16 @@ class Refine:
 
     radius: half-size of the guided filter's window, in pixels of the network's alpha.
     eps:    variance below which the frame counts as flat, in squared [0, 1] intensity.
+    unsure: how far alpha must be from 0 and 1 to follow the frame, as kernels.guided_upsample has
+            it; None follows it everywhere.
+
+    The defaults had the best gradient error that left no network's mean error worse than plain
+    interpolation does, on photographs with and without noise (bench/study_refine.py).
     """
 
-    radius: int = 2
+    radius: int = 3
     eps: float = 1e-4
+    unsure: float | None = 8.0
 
 
 def enlarge(
@@ -36,7 +42,13 @@ def enlarge(
         _store(alpha, out, threads)
     elif refine is not None and alpha.shape[0] <= height and alpha.shape[1] <= width:
         kernels.guided_upsample(
-            guide, alpha, radius=refine.radius, eps=refine.eps, out=out, threads=threads
+            guide,
+            alpha,
+            radius=refine.radius,
+            eps=refine.eps,
+            unsure=refine.unsure,
+            out=out,
+            threads=threads,
         )
     else:
         shrinks = alpha.shape[0] >= height and alpha.shape[1] >= width
