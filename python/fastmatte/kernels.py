@@ -279,8 +279,9 @@ def resize(
     Returns an array of image's dtype. uint8 is rounded half up and clamped; float32 is not clipped,
     and bicubic and lanczos3 overshoot at edges. A NaN spreads to every pixel it has a part in.
     Agrees with oracles.resize bit for bit for uint8, whose weights have 14 bits: within 1 level of
-    the exact sum for up to 64 pixels to a tap run, and for photographs beyond. float32 is within
-    (2 n + 4) 2^-24 of the largest absolute sum, n being the taps along the longer axis.
+    the exact sum where a pixel of the result draws on at most 24 each way, and for all but
+    contrived images beyond. float32 agrees within (2 n + 4) 2^-24 of 2.56 times the largest value,
+    n being the taps along the longer axis.
     Source: Keys, Cubic Convolution Interpolation for Digital Image Processing, 1981.
     """
     return _core.resize(image, size, filter, out, threads)
