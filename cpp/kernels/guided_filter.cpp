@@ -208,14 +208,13 @@ void upsample(ImageView<const std::uint8_t> guide, const Coefficients& small, Im
   const Buffer<int> start(size_of(small.width) + 1);
   const Buffer<float> fraction(size_of(width) + kGrowBlock);
   std::fill_n(fraction.data(), size_of(width) + kGrowBlock, 0.0f);
-  for (int x = 0, i = 0; x < width; ++x) {
+  int started = 0;
+  for (int x = 0; x < width; ++x) {
     const Position at = position(x, small.width, width);
-    for (; i <= at.sample; ++i) start[size_of(i)] = x;
+    while (started <= at.sample) start[size_of(started++)] = x;
     fraction[size_of(x)] = at.fraction;
-    if (x == width - 1) {
-      for (; i <= small.width; ++i) start[size_of(i)] = width;
-    }
   }
+  while (started <= small.width) start[size_of(started++)] = width;
   const Growth growth{small.width, width, start.data(), fraction.data()};
 
   const auto grow = active_grow_row();
@@ -224,17 +223,20 @@ void upsample(ImageView<const std::uint8_t> guide, const Coefficients& small, Im
   const std::ptrdiff_t plane = plane_stride_of<float>(width + std::ptrdiff_t{kGrowBlock});
   const std::ptrdiff_t grown_slice = planes * plane;
   const Buffer<float> floats(size_of(bands.workers) * 2 * size_of(grown_slice));
+  // The last row that each worker grew: it and the one before it are in the worker's ring, from one
+  // band to the next.
+  const Buffer<int> grown(size_of(bands.workers));
+  std::fill_n(grown.data(), bands.workers, -1);
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
     float* const ring = floats.data() + worker * 2 * grown_slice;
-    int grown = -1;  // the last row grown; it and the one before are in the ring
     for (int y = begin; y < end; ++y) {
       const Position at = position(y, small.height, guide.height);
       const int last = std::min(at.sample + 1, small.height - 1);
-      for (int j = std::max(grown + 1, at.sample); j <= last; ++j) {
+      for (int j = std::max(grown[size_of(worker)] + 1, at.sample); j <= last; ++j) {
         for (int c = 0; c < planes; ++c) {
           grow(growth, small.row(c, j), ring + j % 2 * grown_slice + c * plane);
         }
-        grown = j;
+        grown[size_of(worker)] = j;
       }
       apply(ring + at.sample % 2 * grown_slice, ring + last % 2 * grown_slice, plane, at.fraction,
             guide.row(y), guide.channels, width, out.row(y));

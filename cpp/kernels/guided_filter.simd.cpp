@@ -8,45 +8,26 @@
 namespace fastmatte::FASTMATTE_ISA {
 namespace {
 
-static inline void slide_moments_grey(const GuideRow& enter, const GuideRow& leave, int width,
-                                      std::ptrdiff_t stride, double* __restrict sums) noexcept {
-  const float* __restrict i1 = enter.guide[0], * __restrict i0 = leave.guide[0];
-  const float* __restrict p1 = enter.alpha, * __restrict p0 = leave.alpha;
+// One plane at a time: the compiler sees that it cannot alias, which of thirteen at once it does
+// not.
+static inline void slide_sum(const float* __restrict enter, const float* __restrict leave,
+                             int width, double* __restrict sums) noexcept {
   for (int x = 0; x < width; ++x) {
-    const double i = i1[x], p = p1[x], j = i0[x], q = p0[x];
-    sums[x] += p - q;
-    sums[x + stride] += i * p - j * q;
-    sums[x + 2 * stride] += i - j;
-    sums[x + 3 * stride] += i * i - j * j;
+    sums[x] += static_cast<double>(enter[x]) - static_cast<double>(leave[x]);
   }
 }
 
-static inline void slide_moments_colour(const GuideRow& enter, const GuideRow& leave, int width,
-                                        std::ptrdiff_t stride, double* __restrict sums) noexcept {
-  const float* __restrict r1 = enter.guide[0], * __restrict r0 = leave.guide[0];
-  const float* __restrict g1 = enter.guide[1], * __restrict g0 = leave.guide[1];
-  const float* __restrict b1 = enter.guide[2], * __restrict b0 = leave.guide[2];
-  const float* __restrict p1 = enter.alpha, * __restrict p0 = leave.alpha;
+static inline void slide_product(const float* __restrict enter, const float* __restrict enter_by,
+                                 const float* __restrict leave, const float* __restrict leave_by,
+                                 int width, double* __restrict sums) noexcept {
   for (int x = 0; x < width; ++x) {
-    const double r = r1[x], g = g1[x], b = b1[x], p = p1[x];
-    const double s = r0[x], h = g0[x], c = b0[x], q = p0[x];
-    sums[x] += p - q;
-    sums[x + stride] += r * p - s * q;
-    sums[x + 2 * stride] += g * p - h * q;
-    sums[x + 3 * stride] += b * p - c * q;
-    sums[x + 4 * stride] += r - s;
-    sums[x + 5 * stride] += g - h;
-    sums[x + 6 * stride] += b - c;
-    sums[x + 7 * stride] += r * r - s * s;
-    sums[x + 8 * stride] += r * g - s * h;
-    sums[x + 9 * stride] += r * b - s * c;
-    sums[x + 10 * stride] += g * g - h * h;
-    sums[x + 11 * stride] += g * b - h * c;
-    sums[x + 12 * stride] += b * b - c * c;
+    sums[x] += static_cast<double>(enter[x]) * static_cast<double>(enter_by[x]) -
+               static_cast<double>(leave[x]) * static_cast<double>(leave_by[x]);
   }
 }
 
-// All planes at once: each sum waits for the one before it, and the planes fill the wait.
+// Several planes at once: each sum waits for the one before it, and four fill the wait. More would
+// need more addresses than there are registers.
 template <int kPlanes>
 static inline void running_sums(const GuidedShape& shape, const double* __restrict sums,
                                 double* __restrict running) noexcept {
@@ -175,32 +156,37 @@ static inline void apply(const float* __restrict top, const float* __restrict bo
 
 void slide_moments_row(const GuidedShape& shape, const GuideRow& enter, const GuideRow& leave,
                        double* sums) noexcept {
-  const auto slide = shape.channels == 1 ? &slide_moments_grey : &slide_moments_colour;
-  slide(enter, leave, shape.width, shape.plane_stride, sums);
+  const int width = shape.width, channels = shape.channels;
+  const auto next = [&] { return sums += shape.plane_stride; };
+  slide_sum(enter.alpha, leave.alpha, width, sums);
+  for (int c = 0; c < channels; ++c) {
+    slide_product(enter.guide[c], enter.alpha, leave.guide[c], leave.alpha, width, next());
+  }
+  for (int c = 0; c < channels; ++c) slide_sum(enter.guide[c], leave.guide[c], width, next());
+  for (int c = 0; c < channels; ++c) {
+    for (int d = c; d < channels; ++d) {
+      slide_product(enter.guide[c], enter.guide[d], leave.guide[c], leave.guide[d], width, next());
+    }
+  }
 }
 
-void slide_sums_row(const GuidedShape& shape, const float* __restrict enter,
-                    const float* __restrict leave, double* __restrict sums) noexcept {
+void slide_sums_row(const GuidedShape& shape, const float* enter, const float* leave,
+                    double* sums) noexcept {
   for (int c = 0; c <= shape.channels; ++c) {
-    for (int x = 0; x < shape.width; ++x) {
-      sums[x] += static_cast<double>(enter[x]) - static_cast<double>(leave[x]);
-    }
-    enter += shape.plane_stride;
-    leave += shape.plane_stride;
-    sums += shape.plane_stride;
+    const std::ptrdiff_t offset = c * shape.plane_stride;
+    slide_sum(enter + offset, leave + offset, shape.width, sums + offset);
   }
 }
 
 void running_sums_row(const GuidedShape& shape, int planes, const double* sums,
                       double* running) noexcept {
-  switch (planes) {
-    case 2:
-      return running_sums<2>(shape, sums, running);
-    case moment_count(1):
-      static_assert(moment_count(1) == 3 + 1, "four planes serve grey moments and colour a, b");
-      return running_sums<4>(shape, sums, running);
-    default:
-      return running_sums<moment_count(3)>(shape, sums, running);
+  // 2 and 4 planes for grey, 4 and 13 for colour.
+  int k = 0;
+  for (; planes - k >= 4; k += 4) {
+    running_sums<4>(shape, sums + k * shape.plane_stride, running + k * shape.running_stride);
+  }
+  for (; k < planes; ++k) {
+    running_sums<1>(shape, sums + k * shape.plane_stride, running + k * shape.running_stride);
   }
 }
 
