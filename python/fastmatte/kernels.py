@@ -175,7 +175,7 @@ def guided_filter(
     Raises ValueError where sizes differ or alpha leaves [0, 1] (NaN included).
     Sources: He et al., Guided Image Filtering, 2013, eq. 5-8 and 14-16; He and Sun, Fast Guided
     Filter, 2015.
-    Agrees with oracles.guided_filter within 2e-5 for eps of at least 1e-6.
+    Agrees with oracles.guided_filter within 2e-5 for eps of at least 1e-6, subsampled 1e-5.
     """
     return _core.guided_filter(guide, alpha, radius, eps, subsample, dtype, out, threads)
 
@@ -209,7 +209,7 @@ def guided_upsample(
     (half-pixel centres, the edge repeated) and meet guide at full size.
     Raises ValueError where alpha is larger than guide or leaves [0, 1] (NaN included).
     Source: He and Sun, Fast Guided Filter, 2015; unsure is fastmatte's own, bench/study_refine.py.
-    Agrees with oracles.guided_upsample within 2e-5 for eps of at least 1e-6.
+    Agrees with oracles.guided_upsample within 2e-5 for eps of at least 1e-5.
     """
     return _core.guided_upsample(guide, alpha, radius, eps, unsure, dtype, out, threads)
 
