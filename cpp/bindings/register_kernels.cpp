@@ -15,6 +15,16 @@
 namespace fastmatte {
 namespace {
 
+// The array of result, once call has filled it without the GIL.
+template <typename Result, typename Call>
+py::array filled(const Result& result, const Call& call) {
+  {
+    const py::gil_scoped_release release;
+    call();
+  }
+  return result.array;
+}
+
 // Runs call(alpha view) without the GIL for alpha of either dtype.
 template <typename Call>
 void with_alpha(py::handle object, const char* name, const Call& call) {
@@ -59,18 +69,26 @@ py::array with_alpha_dtype(py::handle dtype, py::handle out, const Make& make) {
   return bytes ? make(std::uint8_t{}) : make(float{});
 }
 
-// eps of a guided filter: below the least of these the float32 result is noise.
-double read_eps(py::handle object) { return read_number(object, "eps", 1e-9); }
+struct GuidedArguments {
+  Input<std::uint8_t> guide;
+  Input<float> alpha;
+  int radius;
+  double eps;
+};
+
+GuidedArguments read_guided(py::handle guide, py::handle alpha, py::handle radius, py::handle eps) {
+  return {read_image<std::uint8_t>(guide, "guide", {1, 3}), read_image<float>(alpha, "alpha", {1}),
+          static_cast<int>(read_integer(radius, "radius", 1, kMaxPixels)),
+          // Below this eps the float32 result is noise.
+          read_number(eps, "eps", 1e-9)};
+}
+
 template <typename T>
 py::array resize_array(py::handle image, std::pair<int, int> size, Filter filter, py::handle out,
                        int threads) {
   const auto input = read_image<T>(image, "image", {1, 3, 4});
   auto result = write_image<T>(out, size.first, size.second, input.view.channels);
-  {
-    const py::gil_scoped_release release;
-    resize(input.view, result.view, filter, threads);
-  }
-  return result.array;
+  return filled(result, [&] { resize(input.view, result.view, filter, threads); });
 }
 
 struct PixelFormat {
@@ -117,13 +135,11 @@ void register_kernels(py::module_& module) {
         write_image<std::uint8_t>(out, input.view.height, input.view.width, input.view.channels);
     const int count = read_threads(threads);
     if (weight.is_none()) {
-      const py::gil_scoped_release release;
-      blur(input.view, deviation, result.view, count);
-    } else {
-      with_alpha(weight, "weight",
-                 [&](auto view) { blur(input.view, deviation, view, result.view, count); });
+      return filled(result, [&] { blur(input.view, deviation, result.view, count); });
     }
-    return result.array;
+    with_alpha(weight, "weight",
+               [&](auto view) { blur(input.view, deviation, view, result.view, count); });
+    return py::array(result.array);
   });
   module.def("composite", [](py::object foreground, py::object background, py::object alpha,
                              py::object out, py::object threads) {
@@ -143,51 +159,60 @@ void register_kernels(py::module_& module) {
     with_alpha(alpha, "alpha", [&](auto view) { cutout(image.view, view, result.view, count); });
     return result.array;
   });
-  module.def("quantise", [](py::object alpha, py::object out, py::object threads) {
-    const auto source = read_image<float>(alpha, "alpha", {1});
-    auto result = write_image<std::uint8_t>(out, source.view.height, source.view.width, 1);
+  module.def("estimate_foreground", [](py::object image, py::object alpha, py::object method,
+                                       py::object out, py::object threads) {
+    const auto input = read_image<std::uint8_t>(image, "image", {3});
+    const auto chosen = read_choice<ForegroundMethod>(
+        method, "method", {{"blur_fusion", ForegroundMethod::blur_fusion}});
+    auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 3);
     const int count = read_threads(threads);
-    {
-      const py::gil_scoped_release release;
-      quantise(source.view, result.view, count);
-    }
+    with_alpha(alpha, "alpha", [&](auto view) {
+      estimate_foreground(input.view, view, chosen, result.view, count);
+    });
     return result.array;
+  });
+  module.def("from_tensor", [](py::object tensor, py::object pixel_format, py::object out,
+                               py::object threads) {
+    const auto input = read_tensor<float>(tensor, "tensor", 3);
+    const auto order = read_choice<ChannelOrder>(
+        pixel_format, "pixel_format", {{"rgb", ChannelOrder::rgb}, {"bgr", ChannelOrder::bgr}});
+    const int count = read_threads(threads);
+    auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 3);
+    return filled(result, [&] { from_tensor(input.view, result.view, order, count); });
   });
   module.def("guided_filter", [](py::object guide, py::object alpha, py::object radius,
                                  py::object eps, py::object subsample, py::object dtype,
                                  py::object out, py::object threads) {
-    const auto image = read_image<std::uint8_t>(guide, "guide", {1, 3});
-    const auto coarse = read_image<float>(alpha, "alpha", {1});
-    const int r = static_cast<int>(read_integer(radius, "radius", 1, kMaxPixels));
-    const double e = read_eps(eps);
-    const int s = static_cast<int>(read_integer(subsample, "subsample", 1, kMaxPixels));
+    const auto input = read_guided(guide, alpha, radius, eps);
+    const int factor = static_cast<int>(read_integer(subsample, "subsample", 1, kMaxPixels));
     const int count = read_threads(threads);
     return with_alpha_dtype(dtype, out, [&](auto zero) {
-      const auto result = write_image<decltype(zero)>(out, image.view.height, image.view.width, 1);
-      {
-        const py::gil_scoped_release release;
-        guided_filter(image.view, coarse.view, r, e, s, result.view, count);
-      }
-      return result.array;
+      const auto& view = input.guide.view;
+      const auto result = write_image<decltype(zero)>(out, view.height, view.width, 1);
+      return filled(result, [&] {
+        guided_filter(view, input.alpha.view, input.radius, input.eps, factor, result.view, count);
+      });
     });
   });
   module.def("guided_upsample", [](py::object guide, py::object alpha, py::object radius,
                                    py::object eps, py::object unsure, py::object dtype,
                                    py::object out, py::object threads) {
-    const auto image = read_image<std::uint8_t>(guide, "guide", {1, 3});
-    const auto small = read_image<float>(alpha, "alpha", {1});
-    const int r = static_cast<int>(read_integer(radius, "radius", 1, kMaxPixels));
-    const double e = read_eps(eps);
-    const auto u = unsure.is_none() ? std::optional<double>{} : read_number(unsure, "unsure", 0);
+    const auto input = read_guided(guide, alpha, radius, eps);
+    const auto keep = unsure.is_none() ? std::optional<double>{} : read_number(unsure, "unsure", 0);
     const int count = read_threads(threads);
     return with_alpha_dtype(dtype, out, [&](auto zero) {
-      const auto result = write_image<decltype(zero)>(out, image.view.height, image.view.width, 1);
-      {
-        const py::gil_scoped_release release;
-        guided_upsample(image.view, small.view, r, e, u, result.view, count);
-      }
-      return result.array;
+      const auto& view = input.guide.view;
+      const auto result = write_image<decltype(zero)>(out, view.height, view.width, 1);
+      return filled(result, [&] {
+        guided_upsample(view, input.alpha.view, input.radius, input.eps, keep, result.view, count);
+      });
     });
+  });
+  module.def("quantise", [](py::object alpha, py::object out, py::object threads) {
+    const auto source = read_image<float>(alpha, "alpha", {1});
+    auto result = write_image<std::uint8_t>(out, source.view.height, source.view.width, 1);
+    const int count = read_threads(threads);
+    return filled(result, [&] { quantise(source.view, result.view, count); });
   });
   module.def("resize", [](py::object image, py::object size, py::object filter, py::object out,
                           py::object threads) {
@@ -216,47 +241,15 @@ void register_kernels(py::module_& module) {
         read_choice<Layout>(layout, "layout", {{"nchw", Layout::nchw}, {"nhwc", Layout::nhwc}});
     const int count = read_threads(threads);
     auto result = write_tensor<float>(out, 3, height, width, order);
-    {
-      const py::gil_scoped_release release;
-      to_tensor(input.view, result.view, kind, format.order, levels, count);
-    }
-    return result.array;
-  });
-  module.def("estimate_foreground", [](py::object image, py::object alpha, py::object method,
-                                       py::object out, py::object threads) {
-    const auto input = read_image<std::uint8_t>(image, "image", {3});
-    const auto chosen = read_choice<ForegroundMethod>(
-        method, "method", {{"blur_fusion", ForegroundMethod::blur_fusion}});
-    auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 3);
-    const int count = read_threads(threads);
-    with_alpha(alpha, "alpha", [&](auto view) {
-      estimate_foreground(input.view, view, chosen, result.view, count);
-    });
-    return result.array;
-  });
-  module.def("from_tensor", [](py::object tensor, py::object pixel_format, py::object out,
-                               py::object threads) {
-    const auto input = read_tensor<float>(tensor, "tensor", 3);
-    const auto order = read_choice<ChannelOrder>(
-        pixel_format, "pixel_format", {{"rgb", ChannelOrder::rgb}, {"bgr", ChannelOrder::bgr}});
-    const int count = read_threads(threads);
-    auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 3);
-    {
-      const py::gil_scoped_release release;
-      from_tensor(input.view, result.view, order, count);
-    }
-    return result.array;
+    return filled(result,
+                  [&] { to_tensor(input.view, result.view, kind, format.order, levels, count); });
   });
   const auto def_rgba = [&](const char* name, auto kernel) {
     module.def(name, [kernel](py::object rgba, py::object out, py::object threads) {
       const auto image = read_image<std::uint8_t>(rgba, "rgba", {4});
       auto result = write_image<std::uint8_t>(out, image.view.height, image.view.width, 4);
       const int count = read_threads(threads);
-      {
-        const py::gil_scoped_release release;
-        kernel(image.view, result.view, count);
-      }
-      return result.array;
+      return filled(result, [&] { kernel(image.view, result.view, count); });
     });
   };
   def_rgba("premultiply", &premultiply);
