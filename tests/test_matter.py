@@ -72,6 +72,46 @@ def test_matte_makes_what_the_kernels_make(matter):
     )
 
 
+def test_within_lets_through_no_more_than_either(matter):
+    matte, image = matter(photo(300, 200)), photo(300, 200)
+    limit = np.random.default_rng(0).integers(0, 256, (300, 200), dtype=np.uint8)
+    for alpha in (limit, limit / np.float32(255)):
+        inner = matte.within(alpha)
+        np.testing.assert_allclose(inner.alpha, matte.alpha * (limit / 255), atol=1e-7)
+        np.testing.assert_array_equal(
+            inner.foreground, fm.kernels.estimate_foreground(image, inner.alpha)
+        )
+    with pytest.raises(ValueError, match="alpha: expected the size of the frame, 300 x 200, got 2"):
+        matte.within(limit[:2])
+    with pytest.raises(TypeError, match="alpha: expected"):
+        matte.within(limit.astype(float))
+    with pytest.raises(ValueError, match="nan"):
+        matte.within(np.full((300, 200), np.nan, np.float32))
+
+
+def test_within_keeps_the_networks_own_colours(graph):
+    own = fm.Matter(graph("rvm"))
+    frame, limit = photo(60, 40), np.full((60, 40), 51, np.uint8)
+    matte = own(frame)
+    np.testing.assert_array_equal(matte.within(limit).foreground, matte.foreground)
+    with own.stream() as stream:
+        matte = stream(frame)
+        inner = matte.within(limit)
+        colours = matte.foreground.copy()
+        stream(photo(60, 40, 1))
+        np.testing.assert_array_equal(inner.foreground, colours)
+
+
+def test_signature_is_the_graphs(matter):
+    [source], [result] = matter.signature.inputs, matter.signature.outputs
+    assert (source.name, source.dtype, source.shape[1:]) == (
+        "pixel_values",
+        "float32",
+        (3, 256, 256),
+    )
+    assert result.name == "alphas"
+
+
 def test_background_of_another_size_covers_the_frame(matter):
     matte = matter(photo(300, 200))
     # Twice too wide: only the middle half, which is white, may be seen.

@@ -24,13 +24,17 @@ def test_tour_runs(tmp_path, monkeypatch, capsys):
     Image.fromarray(photo).save("photo.jpg")
     names = {"frames": [photo, photo], "canvas": np.empty_like(photo)}
     exec(tour, names)
-    assert Image.open("cutout.png").mode == "RGBA"
+    with Image.open("cutout.png") as cutout:
+        assert cutout.mode == "RGBA"
     assert names["alpha"].shape == (90, 120)
     assert names["canvas"].any()
     assert capsys.readouterr().out.startswith("onnxruntime ")
 
 
-@pytest.mark.parametrize("verb", sorted(set(re.findall(r"^fastmatte (\w+)", README, re.MULTILINE))))
+SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+
+
+@pytest.mark.parametrize("verb", sorted(set(re.findall(r"^fastmatte (\w+)", SHELL, re.MULTILINE))))
 def test_verbs_exist(verb):
     result = subprocess.run(
         [sys.executable, "-m", "fastmatte", verb, "--help"], capture_output=True, check=False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastmatte import cpu, kernels
 from fastmatte._core import MAX_PIXELS, __version__
-from fastmatte.errors import EngineError, FastmatteError, ModelError
+from fastmatte.errors import EngineError, FastmatteError, ImageError, ModelError
 from fastmatte.matte import Blur, Matte
 from fastmatte.matter import Matter, MatterInfo
 from fastmatte.models import ModelSpec
@@ -16,6 +16,7 @@ __all__ = [
     "Blur",
     "EngineError",
     "FastmatteError",
+    "ImageError",
     "Matte",
     "Matter",
     "MatterInfo",

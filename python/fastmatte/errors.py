@@ -2,6 +2,7 @@
 
 FastmatteError
 ├── EngineError   an engine is missing, refused a model, or failed while running it
+├── ImageError    an image file is empty, broken, too large, or not an image
 └── ModelError    a model file is missing, broken, or of a family nobody named
 """
 
@@ -14,6 +15,10 @@ class FastmatteError(Exception):
 
 class EngineError(FastmatteError):
     """An inference engine is missing, refused a model, or failed; carries the engine's own text."""
+
+
+class ImageError(FastmatteError):
+    """An image file cannot be used: empty, broken, cut short, too large, or no image at all."""
 
 
 class ModelError(FastmatteError):

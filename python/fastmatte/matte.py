@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from fastmatte import _core, kernels
-from fastmatte.arrays import Alpha, Colour, Image, Tensor
+from fastmatte.arrays import Alpha, AnyAlpha, Array, Colour, Image, Tensor
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
 from fastmatte.errors import FastmatteError
@@ -52,7 +52,7 @@ class Matte:
         self._colours = colours
         self._alpha = alpha
         self._buffers = buffers
-        self._foreground = foreground
+        self._foreground = self._own_foreground = foreground
         self._tensor = tensor
         self._order = order
         self._threads = threads
@@ -128,6 +128,31 @@ class Matte:
         result = kernels.composite(colours, behind, self._alpha, out=out, threads=self._threads)
         self._clock.record("composite", start)
         return result
+
+    def within(self, alpha: AnyAlpha) -> Matte:
+        """Return a matte of the same frame that lets through no more than alpha does.
+
+        alpha: (H, W) float32 in [0, 1] or uint8 in 255ths, such as a photograph's own transparency.
+
+        Its alpha is the product of both; this matte stays as it is. Raises ValueError and TypeError
+        for an alpha of another size, dtype or range.
+        """
+        self._require_current()
+        limit: Array = np.asarray(alpha)
+        if limit.dtype == np.uint8:
+            limit = limit / np.float32(255)
+        _core.require_alpha(limit, "alpha", self._threads)
+        if limit.shape != self._buffers.size:
+            height, width = self._buffers.size
+            raise ValueError(
+                f"alpha: expected the size of the frame, {height} x {width}, "
+                f"got {limit.shape[0]} x {limit.shape[1]}"
+            )
+        product: Alpha = np.multiply(self._alpha, limit, dtype=np.float32)
+        buffers = Buffers(self._buffers.size)
+        # A foreground estimated with the larger alpha would be another one.
+        own = self.foreground.copy() if self._tensor is not None else self._own_foreground
+        return Matte(self._colours, product, buffers, foreground=own, threads=self._threads)
 
     def expire(self) -> None:
         """Refuse further use: the stream's next frame has taken over the buffers."""

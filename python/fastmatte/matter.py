@@ -17,7 +17,7 @@ from fastmatte import _core, cpu, kernels
 from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
-from fastmatte.engines import EngineName, Precision, open_engine
+from fastmatte.engines import EngineName, Precision, Signature, open_engine
 from fastmatte.errors import ModelError
 from fastmatte.matte import Matte
 from fastmatte.models import ModelSpec, choose_family
@@ -105,6 +105,11 @@ class Matter:
     @cached_property
     def _sha256(self) -> str:
         return hashlib.sha256(Path(self._pipeline.spec.path).read_bytes()).hexdigest()
+
+    @property
+    def signature(self) -> Signature:
+        """All inputs and outputs of the graph."""
+        return self._pipeline.engine.signature
 
     @property
     def info(self) -> MatterInfo:

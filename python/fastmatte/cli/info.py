@@ -1,0 +1,132 @@
+"""fastmatte info: what this machine offers, and what a model would really run on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fastmatte.cli import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--family", metavar="NAME", help="The network's family, if it is not recognised.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as a JSON document.")
+def info(model: str | None, family: str | None, as_json: bool) -> None:
+    """Say what fastmatte runs on here, or how it would run MODEL.
+
+    MODEL is an ONNX file. It is loaded with the engine that cut would use, and not run.
+
+    \b
+    Examples:
+      fastmatte info
+      fastmatte info modnet.onnx
+      fastmatte info --json
+    """
+    if model is None and family is not None:
+        raise click.UsageError("--family is about a MODEL: name one")
+    document = _machine() if model is None else _model(model, family)
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    else:
+        _print(list(_machine_rows(document) if model is None else _model_rows(document)))
+
+
+def _machine() -> dict[str, Any]:
+    import fastmatte as fm
+    from fastmatte._core import default_threads
+    from fastmatte.engines import ENGINES
+    from fastmatte.models import FAMILIES
+
+    return {
+        "fastmatte": fm.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": {
+            "available": fm.cpu.available(),
+            "active": fm.cpu.active(),
+            "FASTMATTE_CPU": os.environ.get("FASTMATTE_CPU"),
+        },
+        "threads": default_threads(),
+        "numpy": version("numpy"),
+        "pillow": version("pillow"),
+        "engines": {
+            name: {"version": engine.version(), "requirement": engine.requirement}
+            for name, engine in ENGINES.items()
+        },
+        "families": {name: family.description for name, family in FAMILIES.items()},
+        "max_pixels": fm.MAX_PIXELS,
+    }
+
+
+def _model(path: str, family: str | None) -> dict[str, Any]:
+    import fastmatte as fm
+
+    matter = fm.Matter(path, family=family)
+    signature = asdict(matter.signature)
+    return asdict(matter.info) | {"inputs": signature["inputs"], "outputs": signature["outputs"]}
+
+
+def _machine_rows(document: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    processor = document["processor"]
+    forced = processor["FASTMATTE_CPU"]
+    for name in ("fastmatte", "python", "platform"):
+        yield name, document[name]
+    yield "kernels", processor["active"] + (f" (FASTMATTE_CPU={forced})" if forced else "")
+    yield "available", ", ".join(processor["available"])
+    yield "threads", str(document["threads"])
+    yield "numpy", document["numpy"]
+    yield "pillow", document["pillow"]
+    for name, engine in document["engines"].items():
+        yield f"engine {name}", engine["version"] or f"not installed: {engine['requirement']}"
+    for name, description in document["families"].items():
+        yield f"family {name}", description
+    yield "largest image", f"{document['max_pixels']} pixels"
+
+
+def _model_rows(document: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    refine = document["refine"]
+    yield "model", document["model"]
+    yield "sha256", document["model_sha256"]
+    yield "family", f"{document['family']} ({document['family_reason']})"
+    for kind in ("input", "output"):
+        for tensor in document[f"{kind}s"]:
+            shape = ", ".join("?" if side is None else str(side) for side in tensor["shape"])
+            yield kind, f"{tensor['name']} {tensor['dtype']} [{shape}]"
+    yield "engine", f"{document['engine']} {document['engine_version']}"
+    yield "device", document["device"]
+    yield "precision", document["precision"]
+    yield "refine", ", ".join(f"{k} {v}" for k, v in refine.items()) if refine else "none"
+    yield "threads", str(document["threads"])
+    yield "kernels", document["isa"]
+
+
+def _print(rows: list[tuple[str, str]]) -> None:
+    rows = [(label, one_line(value)) for label, value in rows]
+    if not sys.stdout.isatty():
+        # A file or a pipe has no width: a script wants one line a row.
+        width = max(len(label) for label, _ in rows)
+        for label, value in rows:
+            click.echo(f"{label:{width}}  {value}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in rows:
+        # Text, for a path may hold what rich takes for markup.
+        table.add_row(Text(label), Text(value))
+    Console(highlight=False).print(table)
