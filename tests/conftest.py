@@ -12,6 +12,8 @@ from hypothesis import settings
 
 # Kernels are quick but sanitizer builds are not, and a shared machine stalls: no deadline.
 settings.register_profile("fastmatte", deadline=None, max_examples=40, derandomize=True)
+# For sanitizer builds, ten times slower: pytest --hypothesis-profile=brief
+settings.register_profile("brief", settings.get_profile("fastmatte"), max_examples=8)
 settings.load_profile("fastmatte")
 
 # The names cpp/cpu/isa.h gives for each architecture; the ones missing here show as skipped.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 BUILD = Path(__file__).parent.parent / "build"
-OBJECTS = sorted(BUILD.glob("*/CMakeFiles/simd_*.dir/cpp/kernels/*.o"))
+OBJECTS = sorted(BUILD.glob("cp3*/CMakeFiles/simd_*.dir/cpp/kernels/*.o"))
 
 
 @pytest.mark.skipif(not OBJECTS, reason="no build folder: run `pip install .` in this checkout")
