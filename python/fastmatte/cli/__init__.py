@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from fastmatte._core import __version__
-from fastmatte.errors import FastmatteError
+from fastmatte.errors import FastmatteError, ModelError
 
 #: Each verb is a command of its own name in the module of its own name.
 VERBS = ("cut", "info")
@@ -36,7 +36,7 @@ class Verbs(click.Group):
         return command
 
     def invoke(self, context: click.Context) -> Any:
-        """Run a verb: what is no bug becomes one line on stderr and exit status 1."""
+        """Run a verb: what is no bug becomes its message on stderr and exit status 1."""
         try:
             return super().invoke(context)
         except KeyboardInterrupt:
@@ -45,6 +45,10 @@ class Verbs(click.Group):
             # Whoever read our output has seen enough. Python flushes it once more as it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise click.exceptions.Exit(READER_GONE) from None
+        except ModelError as error:
+            # What a graph has and what families there are takes a few lines to read.
+            lines = map(printable, str(error).splitlines())
+            raise click.ClickException("\n".join(lines)) from error
         except (FastmatteError, ValueError, OSError, MemoryError) as error:
             raise click.ClickException(one_line(reason(error))) from error
 
@@ -71,5 +75,9 @@ def reason(error: BaseException) -> str:
 
 def one_line(text: str) -> str:
     """Put text on one line, without what would steer the terminal."""
-    lines = " ".join(line.strip() for line in text.splitlines() if line.strip())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in lines)
+    return printable(" ".join(line.strip() for line in text.splitlines() if line.strip()))
+
+
+def printable(text: str) -> str:
+    """Show what would steer the terminal instead of sending it there."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -36,6 +36,6 @@ def choose_family(spec: ModelSpec, signature: Signature) -> tuple[Family, str]:
     known = "\n".join(f"  {name:8} {family.description}" for name, family in FAMILIES.items())
     raise ModelError(
         f"{spec.path}: the graph {fit}. It has\n{signature}\nKnown families:\n{known}\n"
-        f"To say it by hand: fastmatte.Matter(fastmatte.ModelSpec({str(spec.path)!r}, "
-        f'family="selfie", mean=(0, 0, 0), std=(1, 1, 1)))'
+        f"To say it by hand: Matter({str(spec.path)!r}, family=...), --family at a shell, or a "
+        f"ModelSpec where size or normalisation differ from the family's own."
     )
