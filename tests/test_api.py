@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -29,11 +30,11 @@ def test_version_is_stated_once():
 @pytest.mark.parametrize("name", fm.kernels.__all__)
 def test_every_kernel_tells_its_arguments(name):
     function = getattr(fm.kernels, name)
-    documented = function.__doc__
+    documented = inspect.getdoc(function)
     arguments = set(function.__code__.co_varnames[: function.__code__.co_argcount])
     arguments |= set(function.__kwdefaults__ or {}) - {"threads"}
     for argument in arguments:
-        assert re.search(rf"^ +([\w, ]+, )?{argument}(, [\w, ]+)?:", documented, re.MULTILINE), (
+        assert re.search(rf"^([\w, ]+, )?{argument}(, [\w, ]+)?:", documented, re.MULTILINE), (
             f"{name} does not document {argument}"
         )
     assert "Returns" in documented

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import fastmatte as fm
 import numpy as np
+import onnx
 import oracles
 import pytest
 
@@ -327,17 +328,37 @@ def test_broken_model_files_are_model_errors(graph, tmp_path):
         fm.Matter(7)
 
 
-def test_external_data_outside_the_models_folder_is_refused(graph, tmp_path):
-    onnx = pytest.importorskip("onnx")
-    (tmp_path / "inside").mkdir()
+def with_external_data(graph, path, place):
+    """Save a graph whose first constant lies in another file."""
     model = onnx.load(graph("selfie"))
     tensor = model.graph.initializer[0]
-    (tmp_path / "secret.bin").write_bytes(b"\0" * 4)
+    content = tensor.float_data[0]
     tensor.ClearField("float_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in {"location": "../secret.bin", "offset": "0", "length": "4"}.items():
+    for key, value in {"location": place, "offset": "0", "length": "4"}.items():
         tensor.external_data.add(key=key, value=value)
-    path = tmp_path / "inside" / "outside.onnx"
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(fm.ModelError, match=r"outside\.onnx"):
+    return np.float32(content).tobytes()
+
+
+@pytest.mark.parametrize("place", ["../secret.bin", "deep/" * 40 + "../" * 41 + "secret.bin", "/x"])
+def test_external_data_outside_the_models_folder_is_refused(graph, tmp_path, place):
+    path = tmp_path / "inside" / "outside.onnx"
+    (tmp_path / "secret.bin").write_bytes(with_external_data(graph, path, place))
+    with pytest.raises(fm.ModelError, match=r"outside\.onnx: a tensor's data is outside"):
         fm.Matter(path)
+
+
+def test_linked_external_data_is_refused_and_data_inside_is_read(graph, tmp_path):
+    path = tmp_path / "inside" / "model.onnx"
+    content = with_external_data(graph, path, "weights.bin")
+    (tmp_path / "secret.bin").write_bytes(content)
+    (path.parent / "weights.bin").symlink_to(tmp_path / "secret.bin")
+    with pytest.raises(fm.ModelError, match="outside the model's folder"):
+        fm.Matter(path)
+    (path.parent / "weights.bin").unlink()
+    (path.parent / "weights.bin").write_bytes(content)
+    np.testing.assert_array_equal(
+        fm.Matter(path).alpha(GOOD), fm.Matter(graph("selfie")).alpha(GOOD)
+    )

@@ -19,6 +19,7 @@ from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
 from fastmatte.engines import EngineName, Precision, Signature, open_engine
 from fastmatte.errors import ModelError
+from fastmatte.graph import require_external_data_inside
 from fastmatte.matte import Matte
 from fastmatte.models import ModelSpec, choose_family
 from fastmatte.models.family import Runner
@@ -87,6 +88,7 @@ class Matter:
         path = Path(spec.path)
         if not path.is_file():
             raise ModelError(f"{path}: no such model file")
+        require_external_data_inside(path)
         opened = open_engine(path, engine=engine, precision=precision, threads=threads)
         family_found, self._reason = choose_family(spec, opened.signature)
         self._pipeline = Pipeline(opened, family_found, spec, chosen_refine, threads)
