@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 KERNELS = re.search(r"set\(KERNELS\s+([^)]*)\)", (ROOT / "CMakeLists.txt").read_text())[1].split()
 
 
-@pytest.mark.parametrize("module", [fm, fm.kernels])
+@pytest.mark.parametrize("module", [fm, fm.kernels, fm.metrics])
 def test_all_is_sorted_and_true(module):
     key = {name: (not name.isupper(), not name[0].isupper(), name) for name in module.__all__}
     assert module.__all__ == sorted(module.__all__, key=key.get)

@@ -78,9 +78,9 @@ def test_usage_errors_end_with_2():
 def test_asking_for_help_loads_no_codec_engine_or_table():
     code = (
         "import sys\n"
-        "from fastmatte.cli import main\n"
-        "for arguments in (['--help'], ['cut', '--help'], ['info', '--help']):\n"
-        "    main(arguments, standalone_mode=False)\n"
+        "from fastmatte.cli import VERBS, main\n"
+        "for arguments in ([], *([verb] for verb in VERBS)):\n"
+        "    main([*arguments, '--help'], standalone_mode=False)\n"
         "print(sorted({'PIL', 'rich', 'onnxruntime'} & set(sys.modules)))\n"
     )
     result = subprocess.run(

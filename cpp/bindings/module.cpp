@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   fastmatte::register_checks(module);
   fastmatte::register_cpu(module);
   fastmatte::register_kernels(module);
+  fastmatte::register_metrics(module);
 }

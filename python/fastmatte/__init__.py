@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastmatte import cpu, kernels
+from fastmatte import cpu, kernels, metrics
 from fastmatte._core import MAX_PIXELS, __version__
 from fastmatte.errors import EngineError, FastmatteError, ImageError, ModelError
 from fastmatte.matte import Blur, Matte
@@ -27,4 +27,5 @@ __all__ = [
     "__version__",
     "cpu",
     "kernels",
+    "metrics",
 ]

@@ -97,3 +97,21 @@ def to_tensor(
     threads: int | None,
     /,
 ) -> Tensor: ...
+def alpha_error(
+    alpha: AnyAlpha, truth: AnyAlpha, trimap: Image | None, threads: int | None, /
+) -> tuple[float, float, int]: ...
+def gradient_error(
+    alpha: AnyAlpha, truth: AnyAlpha, trimap: Image | None, threads: int | None, /
+) -> float: ...
+def connectivity_error(
+    alpha: AnyAlpha, truth: AnyAlpha, trimap: Image | None, threads: int | None, /
+) -> float: ...
+def temporal_error(
+    alpha_before: AnyAlpha,
+    alpha: AnyAlpha,
+    truth_before: AnyAlpha,
+    truth: AnyAlpha,
+    trimap: Image | None,
+    threads: int | None,
+    /,
+) -> float: ...

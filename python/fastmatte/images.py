@@ -33,6 +33,7 @@ __all__ = [
     "encode",
     "from_pillow",
     "read",
+    "read_alpha",
     "write",
 ]
 
@@ -150,9 +151,44 @@ def read(source: str | os.PathLike[str] | BinaryIO) -> Photo:
     opened, and ImageError where it is empty, not an image, cut short, of values nobody can scale,
     or larger than fastmatte.MAX_PIXELS, which is found before anything is decoded.
     """
+    with _decoded(source) as image:
+        return from_pillow(image)
+
+
+def read_alpha(source: str | os.PathLike[str] | BinaryIO) -> Pixels:
+    """Read a file that holds an alpha rather than a photograph.
+
+    source: as for read().
+
+    Returns (H, W) uint8: the transparency of a file that has any, else its grey levels as they are
+    stored, for a colour profile speaks of light. Raises what read() does, and ImageError for
+    colours without transparency.
+    """
+    with _decoded(source) as image:
+        colours, alpha = _split_alpha(image)
+        if alpha is None:
+            alpha = _grey(colours)
+        orientation = _kept_exif(image, []).get(ORIENTATION, 1)
+        upright = UPRIGHT[orientation](alpha) if orientation in UPRIGHT else alpha
+        return np.ascontiguousarray(upright)
+
+
+def _grey(colours: Image.Image) -> Pixels:
+    levels = np.asarray(colours if colours.mode == "L" else colours.convert("RGB"))
+    if levels.ndim == 3:
+        if (levels != levels[..., :1]).any():
+            raise ImageError("the image is coloured: an alpha is grey, or a transparency")
+        levels = levels[..., 0]
+    return levels
+
+
+@contextmanager
+def _decoded(source: str | os.PathLike[str] | BinaryIO) -> Iterator[Image.Image]:
+    """Open an image file and load its pixels."""
     if isinstance(source, str | os.PathLike):
-        with open(source, "rb") as file:
-            return read(file)
+        with open(source, "rb") as file, _decoded(file) as image:
+            yield image
+        return
     source.seek(0)
     if not source.read(1):
         raise ImageError("the file is empty")
@@ -165,7 +201,7 @@ def read(source: str | os.PathLike[str] | BinaryIO) -> Photo:
             raise ImageError(f"the image is broken or cut short: {error}") from error
         # What a container holds inside may be larger than its header says.
         _require_size(image)
-        return from_pillow(image)
+        yield image
 
 
 def _opened(file: BinaryIO) -> Image.Image:

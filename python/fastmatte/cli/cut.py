@@ -30,10 +30,10 @@ from fastmatte.cli.files import (
     output_folder,
     targets,
 )
+from fastmatte.cli.options import network_options
+from fastmatte.cli.progress import progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from fastmatte.arrays import Colour, Image, Size
     from fastmatte.matte import Background, Matte
     from fastmatte.matter import Matter
@@ -57,16 +57,6 @@ MOST_WORKERS = 4
 #: Pixels of an image that is worked on alone, for the memory it takes: some twenty bytes each.
 LARGE = 2**25
 HINT = "--background"
-
-
-def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> Size | None:
-    """Read the network's input size: 512 or 288x512, height first."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"([1-9]\d{0,8})(?:[xX]([1-9]\d{0,8}))?", text)
-    if match is None:
-        raise click.BadParameter(f"expected HEIGHTxWIDTH as in 288x512, or one side, got {text!r}")
-    return int(match[1]), int(match[2] or match[1])
 
 
 @dataclass
@@ -108,26 +98,7 @@ class Outcome:
     metavar="PATH",
     help="The matting network, an ONNX file.",
 )
-@click.option("--family", metavar="NAME", help="The network's family, if it is not recognised.")
-@click.option(
-    "--size",
-    callback=_size,
-    metavar="HxW",
-    help="The network's input size, height first, if it takes several.",
-)
-@click.option(
-    "--refine",
-    type=click.Choice(["guided", "none"]),
-    default="guided",
-    show_default=True,
-    help="How the network's small alpha becomes as sharp as the photo.",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    help="How many threads may work; one per processor without it.",
-)
+@network_options
 @click.option("-r", "--recursive", is_flag=True, help="Look into the folders of a folder, too.")
 @click.option("--overwrite", is_flag=True, help="Replace results that are already there.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document of what was done.")
@@ -205,7 +176,7 @@ def cut(
     cutter = Cutter(matter, make, overwrite)
     workers = min(matter.info.threads, MOST_WORKERS)
     start = perf_counter()
-    with _progress(len(found)) as lines, _quiet_pillow(cutter), ThreadPoolExecutor(workers) as pool:
+    with progress(len(found)) as lines, _quiet_pillow(cutter), ThreadPoolExecutor(workers) as pool:
         work = [
             pool.submit(cutter.missing, item)
             if isinstance(item, Missing)
@@ -428,47 +399,6 @@ def _quiet_pillow(cutter: Cutter) -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = cutter.remark
         yield
-
-
-class Lines:
-    """Prints one line after another on stderr."""
-
-    def say(self, text: str) -> None:
-        """Print a line."""
-        click.echo(one_line(text), err=True)
-
-    def advance(self) -> None:
-        """Count one image as dealt with: nothing to show here."""
-
-
-class Bar(Lines):
-    """Prints lines above a progress bar."""
-
-    def __init__(self, bar: Progress, total: int) -> None:
-        self._bar = bar
-        self._task = bar.add_task("", total=total)
-
-    def say(self, text: str) -> None:
-        """Print a line; file names are not markup, and a wrapped line cannot be copied."""
-        self._bar.console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
-
-    def advance(self) -> None:
-        """Move the bar on."""
-        self._bar.advance(self._task)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Lines]:
-    """Show a bar where there are several images and somebody to watch it."""
-    if total < 2 or not sys.stderr.isatty():
-        yield Lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield Bar(bar, total)
 
 
 def _summary(outcomes: list[Outcome], total: int, seconds: float) -> str:
