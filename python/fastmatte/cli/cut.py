@@ -374,7 +374,7 @@ class Cutter:
             pixels = self._make(matte)
             self._go_on()
             if goal is None:
-                _pour(images.encode(pixels, "PNG", like=photo).getbuffer())
+                _pour(images.encode(pixels, "PNG", like=photo).getvalue())
             else:
                 make_folder(goal.parent)
                 images.write(goal, pixels, like=photo, overwrite=self._overwrite)
@@ -384,11 +384,12 @@ class Cutter:
             raise StoppedError
 
 
-def _pour(data: memoryview) -> None:
+def _pour(data: bytes) -> None:
     """Write to standard output."""
+    rest = memoryview(data)
     # Unbuffered, as under PYTHONUNBUFFERED, a pipe takes no more at a time than it holds.
-    while data:
-        data = data[sys.stdout.buffer.write(data) :]
+    while rest:
+        rest = rest[sys.stdout.buffer.write(rest) :]
     sys.stdout.buffer.flush()
 
 
