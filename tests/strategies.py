@@ -9,6 +9,19 @@ import numpy as np
 sides = st.integers(1, 130)
 sizes = st.tuples(sides, sides)
 seeds = st.integers(0, 2**32 - 1)
+#: (size, new size) where resampling is all edge, all average, or barely anything.
+RESIZES = [
+    ((1, 1), (1, 1)),
+    ((1, 1), (33, 70)),
+    ((1, 90), (1, 31)),
+    ((90, 1), (31, 1)),
+    ((67, 45), (1, 1)),
+    ((4096, 1), (1, 4096)),
+    ((1, 4096), (4096, 1)),
+    ((300, 700), (299, 701)),
+    ((300, 700), (301, 699)),
+    ((500, 400), (137, 900)),
+]
 #: 1 thread, and more than this kind of machine has.
 thread_counts = st.sampled_from([1, 3])
 
@@ -64,6 +77,7 @@ class Guarded:
 
 
 __all__ = [
+    "RESIZES",
     "Guarded",
     "alphas",
     "arrays",

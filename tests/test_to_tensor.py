@@ -8,7 +8,7 @@ import numpy as np
 import oracles
 import pytest
 from hypothesis import HealthCheck, given, settings
-from strategies import images, lay_out, sizes, thread_counts
+from strategies import RESIZES, images, lay_out, sizes, thread_counts
 
 each_isa = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -68,21 +68,7 @@ def test_equals_oracle(isa, data, source, size, levels, option, threads):
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
 @pytest.mark.parametrize("filter", FILTERS)
-@pytest.mark.parametrize(
-    ("source", "size"),
-    [
-        ((1, 1), (1, 1)),
-        ((1, 1), (33, 70)),
-        ((1, 90), (1, 31)),
-        ((90, 1), (31, 1)),
-        ((67, 45), (1, 1)),
-        ((4096, 1), (1, 4096)),
-        ((1, 4096), (4096, 1)),
-        ((300, 700), (299, 701)),
-        ((300, 700), (301, 699)),
-        ((500, 400), (137, 900)),
-    ],
-)
+@pytest.mark.parametrize(("source", "size"), RESIZES)
 def test_extreme_sizes(isa, source, size, filter, layout):
     image = np.random.default_rng(3).integers(0, 256, (*source, 3), np.uint8)
     results = [
