@@ -137,6 +137,16 @@ def test_rvm_state_starts_afresh_when_frames_change_size(graph):
         np.testing.assert_allclose(stream(frame).alpha, 0.8 * frame.mean(-1) / 255, atol=1e-5)
 
 
+def test_rvm_sees_tiny_frames_enlarged(graph):
+    matter = fm.Matter(graph("rvm"))
+    for size in [(1, 1), (1, 40), (40, 1), (5, 7)]:
+        frame = np.full((*size, 3), 100, np.uint8)
+        np.testing.assert_allclose(matter.alpha(frame), 0.8 * 100 / 255, atol=1e-5)
+        assert matter(frame).cutout().shape == (*size, 4)
+    with pytest.raises(ValueError, match="size: expected sides of at least 16"):
+        fm.Matter(graph("rvm"), size=(8, 64))
+
+
 def test_rvm_gives_its_own_foreground(graph):
     matter = fm.Matter(graph("rvm"))
     image = photo(40, 56)

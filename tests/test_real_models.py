@@ -72,6 +72,14 @@ def test_every_real_network_is_recognised_and_finds_the_person(shared_data, peop
     assert np.median(errors) < 0.12, errors
 
 
+@pytest.mark.parametrize("name", ["rvm_mobilenetv3_fgf", "pp_humanseg_lite", "csnet-L-x2"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 90), (90, 1), (7, 9), (33, 250)])
+def test_real_networks_take_any_frame(shared_data, name, size):
+    matter = fm.Matter(shared_data / "models" / f"{name}.onnx")
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    assert matter(image).cutout().shape == (*size, 4)
+
+
 def test_both_layouts_of_one_network_agree(shared_data, people):
     first, last = (
         fm.Matter(shared_data / "models" / f"mediapipe_selfie_256_{layout}.onnx")

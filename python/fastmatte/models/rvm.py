@@ -14,6 +14,8 @@ STATES_IN = ("r1i", "r2i", "r3i", "r4i")
 STATES_OUT = ("r1o", "r2o", "r3o", "r4o")
 #: The authors' automatic rule: the coarse pass sees at most 512 pixels a side.
 COARSE_SIDE = 512
+#: Its coarsest features are a sixteenth of the frame; below this some convolutions have no input.
+LEAST_SIDE = 16
 
 
 class Rvm:
@@ -33,8 +35,11 @@ class Rvm:
         return "inputs src, r1i..r4i and downsample_ratio"
 
     def input_size(self, signature: Signature, spec: ModelSpec, frame: Size) -> Size:
-        """Return the frame's own size: the network shrinks it by itself."""
-        return spec.size or frame
+        """Return the frame's own size, for the network shrinks it by itself; tiny ones enlarged."""
+        size = spec.size or (max(frame[0], LEAST_SIDE), max(frame[1], LEAST_SIDE))
+        if min(size) < LEAST_SIDE:
+            raise ValueError(f"size: expected sides of at least {LEAST_SIDE}, got {size}")
+        return size
 
     def runner(self, engine: Engine, spec: ModelSpec, size: Size, threads: int | None) -> Runner:
         """Make two bindings that hand the recurrent state back and forth."""
