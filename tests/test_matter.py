@@ -303,6 +303,9 @@ def test_bad_background_and_pixel_format_are_named(matter):
     for background in ("red", (1, 2), (1, 2, 300), GOOD[:0], GOOD.astype(float)):
         with pytest.raises((ValueError, TypeError), match=r"^background: expected"):
             matte.composite(background)
+    for radius in (0, -1, 501, float("nan")):
+        with pytest.raises(ValueError, match=r"radius: expected 0\.1 to 500 pixels, got"):
+            fm.Blur(radius)
     with pytest.raises(ValueError, match="foreground: expected 'estimated' or 'image'"):
         matte.composite((0, 0, 0), foreground="guess")
     with pytest.raises(ValueError, match="pixel_format: expected one of 'rgb', 'bgr'"):

@@ -127,6 +127,8 @@ Levels read_levels(py::handle scale, py::handle mean, py::handle std) {
 }  // namespace
 
 void register_kernels(py::module_& module) {
+  module.attr("MIN_SIGMA") = kMinSigma;
+  module.attr("MAX_SIGMA") = kMaxSigma;
   module.def("blur", [](py::object image, py::object sigma, py::object weight, py::object out,
                         py::object threads) {
     const auto input = read_image<std::uint8_t>(image, "image", {1, 3, 4});

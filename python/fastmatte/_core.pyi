@@ -16,6 +16,8 @@ from fastmatte.arrays import (
 )
 
 MAX_PIXELS: int
+MAX_SIGMA: float
+MIN_SIGMA: float
 __version__: str
 
 def available_isas() -> list[str]: ...

@@ -19,10 +19,17 @@ from fastmatte.errors import FastmatteError
 class Blur:
     """A background: the frame's own, out of focus.
 
-    radius: standard deviation of the Gaussian, in pixels.
+    radius: standard deviation of the Gaussian, in pixels, as kernels.blur takes it.
     """
 
     radius: float = 15.0
+
+    def __post_init__(self) -> None:
+        if not _core.MIN_SIGMA <= self.radius <= _core.MAX_SIGMA:
+            raise ValueError(
+                f"radius: expected {_core.MIN_SIGMA:g} to {_core.MAX_SIGMA:g} pixels, "
+                f"got {self.radius!r}"
+            )
 
 
 Background = Image | Colour | Blur

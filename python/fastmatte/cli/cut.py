@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
-from math import inf, nan
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -257,14 +256,11 @@ def _background(text: str) -> Background:
         return fm.Blur()
     if text.startswith("blur:"):
         try:
-            radius = float(text.removeprefix("blur:"))
-        except ValueError:
-            radius = nan
-        if not 0 < radius < inf:
+            return fm.Blur(float(text.removeprefix("blur:")))
+        except ValueError as error:
             raise click.BadParameter(
-                f"expected blur:RADIUS with a positive number, got {text!r}", param_hint=HINT
-            )
-        return fm.Blur(radius)
+                f"expected blur:RADIUS, got {text!r} ({error})", param_hint=HINT
+            ) from error
     colour = _colour(text)
     if colour is not None:
         return colour
