@@ -1,4 +1,4 @@
-"""composite, cutout and premultiply against NumPy and OpenCV."""
+"""composite, cutout, premultiply and unpremultiply against NumPy and OpenCV."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import peers
 import pytest
 
 COMPOSITE_PEERS = {"numpy": peers.composite_numpy, "cv2.blendLinear": peers.composite_cv2}
+
+PREMULTIPLICATION_PEERS = {
+    "premultiply": peers.premultiply_numpy,
+    "unpremultiply": peers.unpremultiply_numpy,
+}
 
 
 def test_composite_fastmatte(race, scene, size_name, isa):
@@ -54,22 +59,24 @@ def test_cutout_peer(benchmark, scene, size_name):
     np.testing.assert_array_equal(result[..., 3], oracles.cutout(image, alpha)[..., 3])
 
 
-def test_premultiply_fastmatte(race, scene, size_name, isa):
+@pytest.mark.parametrize("kernel", PREMULTIPLICATION_PEERS)
+def test_premultiplication_fastmatte(race, scene, size_name, isa, kernel):
     rgba = fm.kernels.cutout(scene[0], scene[2])
     out = np.empty_like(rgba)
     race(
-        f"premultiply-{size_name}",
-        lambda: fm.kernels.premultiply(rgba, out=out, threads=1),
-        oracles.premultiply(rgba),
+        f"{kernel}-{size_name}",
+        lambda: getattr(fm.kernels, kernel)(rgba, out=out, threads=1),
+        getattr(oracles, kernel)(rgba),
         0,
     )
 
 
-def test_premultiply_peer(race, scene, size_name):
+@pytest.mark.parametrize("kernel", PREMULTIPLICATION_PEERS)
+def test_premultiplication_peer(race, scene, size_name, kernel):
     rgba = fm.kernels.cutout(scene[0], scene[2])
     race(
-        f"premultiply-{size_name}",
-        lambda: peers.premultiply_numpy(rgba),
-        oracles.premultiply(rgba),
+        f"{kernel}-{size_name}",
+        lambda: PREMULTIPLICATION_PEERS[kernel](rgba),
+        getattr(oracles, kernel)(rgba),
         0,
     )

@@ -46,6 +46,14 @@ def premultiply_numpy(rgba):
     return out
 
 
+def unpremultiply_numpy(rgba):
+    out = rgba.copy()
+    alpha = rgba[..., 3:].astype(np.uint16)
+    colour = (rgba[..., :3].astype(np.uint16) * 255 + alpha // 2) // np.maximum(alpha, 1)
+    out[..., :3] = np.where(alpha == 0, 0, np.minimum(colour, 255))
+    return out
+
+
 def to_tensor_numpy(image):
     return np.ascontiguousarray((image.astype(np.float32) * (1 / 255)).transpose(2, 0, 1))[None]
 

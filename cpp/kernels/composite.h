@@ -59,9 +59,14 @@ static inline std::uint8_t blend_65536ths(unsigned foreground, unsigned backgrou
                                    16);
 }
 
+// (255 colour + alpha / 2) / alpha in integers. float32 division truncates to the same: a quotient
+// below 256 that is no integer lies at least 1/255 from one, and is rounded by less than 2^-16.
+// Vectors divide floats but not integers.
 static inline std::uint8_t divide_by_alpha(unsigned colour, unsigned alpha) noexcept {
-  const unsigned straight = alpha == 0 ? 0 : (colour * 255 + alpha / 2) / alpha;
-  return static_cast<std::uint8_t>(straight > 255 ? 255 : straight);
+  const float straight = static_cast<float>(static_cast<int>(colour * 255 + alpha / 2)) /
+                         static_cast<float>(static_cast<int>(alpha == 0 ? 1 : alpha));
+  const int whole = static_cast<int>(straight > 255.0f ? 255.0f : straight);
+  return static_cast<std::uint8_t>(alpha == 0 ? 0 : whole);
 }
 
 }  // namespace fastmatte
