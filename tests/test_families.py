@@ -49,6 +49,14 @@ def test_network_sees_the_documented_tensor(graph, name, size, mean, std, pixel_
     np.testing.assert_allclose(alpha, oracles.resample(expected, (600, 800), "bilinear"), atol=2e-5)
 
 
+def test_small_images_are_interpolated_for_the_network(graph):
+    image = photo(100, 300)
+    grown = oracles.resample(image.astype(float), (256, 256), "bilinear")
+    expected = sigmoid(graphs.SLOPE * (grown.mean(-1) / 255 - 0.5))
+    alpha = fm.Matter(graph("selfie"), refine="none").alpha(image)
+    np.testing.assert_allclose(alpha, oracles.resample(expected, (100, 300), "bilinear"), atol=2e-5)
+
+
 @pytest.mark.parametrize(
     ("frame", "expected"),
     [

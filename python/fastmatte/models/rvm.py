@@ -7,7 +7,7 @@ import numpy as np
 from fastmatte import kernels
 from fastmatte.arrays import Array, Image, PixelFormat, Size
 from fastmatte.engines.base import Binding, Engine, Signature
-from fastmatte.models.family import ZERO_TO_ONE
+from fastmatte.models.family import ZERO_TO_ONE, input_filter
 from fastmatte.models.spec import ModelSpec
 
 STATES_IN = ("r1i", "r2i", "r3i", "r4i")
@@ -73,7 +73,7 @@ class Runner:
         kernels.to_tensor(
             image,
             size,
-            filter="area",
+            filter=input_filter(image, self._size),
             scale=self._normalisation.scale,
             mean=self._normalisation.mean,
             std=self._normalisation.std,

@@ -10,7 +10,13 @@ import numpy as np
 from fastmatte import kernels
 from fastmatte.arrays import Image, Layout, PixelFormat, Size, Tensor
 from fastmatte.engines.base import Engine, Signature
-from fastmatte.models.family import Normalisation, channels_of, chosen_size, image_input
+from fastmatte.models.family import (
+    Normalisation,
+    channels_of,
+    chosen_size,
+    image_input,
+    input_filter,
+)
 from fastmatte.models.spec import ModelSpec
 
 
@@ -81,11 +87,11 @@ class Runner:
         self.alpha = result[0, channel] if nchw else result[0, :, :, channel]
 
     def feed(self, image: Image, pixel_format: PixelFormat) -> None:
-        """Resize by area, normalise and lay out in one pass."""
+        """Resize, normalise and lay out in one pass."""
         kernels.to_tensor(
             image,
             self._size,
-            filter="area",
+            filter=input_filter(image, self._size),
             scale=self._normalisation.scale,
             mean=self._normalisation.mean,
             std=self._normalisation.std,
