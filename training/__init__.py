@@ -1,0 +1,1 @@
+"""Training of fastmatte's own weights; fastmatte itself never imports this package."""

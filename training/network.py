@@ -1,0 +1,179 @@
+"""The student: a semantic trunk at low resolution and a light detail branch at half resolution.
+
+Its contract is MODNet's: RGB in [-1, 1], NCHW, sides in multiples of 32, to alpha of the same size.
+Only what ONNX Runtime runs in its blocked layout is used (convolutions, ReLU, nearest-neighbour
+upsampling, sums) up to the head, whose four channels at half resolution are the four pixels of each
+2 x 2 block of alpha. BatchNorm folds into the convolutions on export.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+#: Sides of the input are multiples of this.
+MULTIPLE = 32
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a variant differs in; every channel count a multiple of 8, ONNX Runtime's block.
+
+    detail: channels at half resolution.
+    trunk:  channels at 1/4, 1/8, 1/16 and 1/32.
+    depth:  blocks at each of these, at 1/4 after a plain strided convolution.
+    expand: widening inside a block.
+    kernel: of the blocks' depthwise convolutions, at 1/4, 1/8, 1/16 and 1/32.
+    merge:  channels of the decoder at 1/16, 1/8 and 1/4.
+    """
+
+    detail: int
+    trunk: tuple[int, int, int, int]
+    depth: tuple[int, int, int, int]
+    expand: int
+    kernel: tuple[int, int, int, int]
+    merge: tuple[int, int, int]
+
+
+SHAPES = {
+    "small": Shape(16, (24, 40, 80, 128), (0, 2, 3, 3), 3, (3, 3, 5, 5), (64, 32, 16)),
+    "medium": Shape(16, (24, 48, 96, 144), (1, 2, 4, 4), 3, (3, 3, 5, 5), (80, 40, 24)),
+    "large": Shape(16, (32, 56, 112, 152), (1, 2, 4, 4), 3, (3, 3, 5, 5), (96, 48, 24)),
+}
+
+
+class Convolve(nn.Sequential):
+    """Convolution, BatchNorm and, unless linear, ReLU."""
+
+    def __init__(
+        self,
+        source: int,
+        result: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        linear: bool = False,
+    ) -> None:
+        super().__init__(
+            nn.Conv2d(source, result, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(result),
+            *([] if linear else [nn.ReLU(inplace=True)]),
+        )
+
+
+class Block(nn.Module):
+    """Inverted residual: widen, look around in each channel, narrow."""
+
+    def __init__(self, source: int, result: int, *, stride: int, expand: int, kernel: int) -> None:
+        super().__init__()
+        wide = source * expand
+        self.body = nn.Sequential(
+            Convolve(source, wide, 1),
+            Convolve(wide, wide, kernel, stride=stride, groups=wide),
+            Convolve(wide, result, 1, linear=True),
+        )
+        self.residual = stride == 1 and source == result
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's features."""
+        y: Tensor = self.body(x)
+        return x + y if self.residual else y
+
+
+class Context(nn.Module):
+    """Tell every place what the whole image holds: a gate from the channels' means."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.Conv2d(channels, channels // 4, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels // 4, channels, 1),
+            nn.Hardsigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with its channels weighted."""
+        weighted: Tensor = x * self.gate(functional.adaptive_avg_pool2d(x, 1))
+        return weighted
+
+
+class Merge(nn.Module):
+    """Double the resolution of deep features and add the shallow ones of that size."""
+
+    def __init__(self, deep: int, shallow: int, result: int) -> None:
+        super().__init__()
+        self.deep = Convolve(deep, result, 1, linear=True)
+        self.shallow = Convolve(shallow, result, 1, linear=True)
+        self.body = nn.Sequential(
+            Convolve(result, result, groups=result), Convolve(result, result, 1)
+        )
+
+    def forward(self, deep: Tensor, shallow: Tensor) -> Tensor:
+        """Return the merged features."""
+        raised = functional.interpolate(self.deep(deep), scale_factor=2.0, mode="nearest")
+        merged: Tensor = self.body(functional.relu(raised + self.shallow(shallow)))
+        return merged
+
+
+class Student(nn.Module):
+    """input (N, 3, H, W) in [-1, 1] -> output (N, 1, H, W), alpha in [0, 1]."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.detail = Convolve(3, shape.detail, stride=2)
+        stages: list[nn.Module] = []
+        channels = shape.detail
+        for result, depth, kernel in zip(shape.trunk, shape.depth, shape.kernel, strict=True):
+            blocks: list[nn.Module] = []
+            if not stages:
+                # Widening at half resolution would cost more than a plain convolution.
+                blocks.append(Convolve(channels, result, stride=2))
+                channels = result
+            for index in range(depth):
+                stride = 2 if stages and index == 0 else 1
+                blocks.append(
+                    Block(channels, result, stride=stride, expand=shape.expand, kernel=kernel)
+                )
+                channels = result
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+        self.context = Context(channels)
+        merges = []
+        for shallow, result in zip(shape.trunk[-2::-1], shape.merge, strict=True):
+            merges.append(Merge(channels, shallow, result))
+            channels = result
+        self.merges = nn.ModuleList(merges)
+        #: Alpha at a quarter of the resolution, for the loss only; not exported.
+        self.coarse = nn.Conv2d(channels, 1, 1)
+        self.raise_semantic = Convolve(channels, shape.detail, 1, linear=True)
+        self.fuse = Convolve(shape.detail, shape.detail)
+        self.head = nn.Conv2d(shape.detail, 4, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        # Start from an even grey rather than from saturated blacks and whites.
+        nn.init.normal_(self.head.weight, std=0.01)
+        if self.head.bias is not None:
+            nn.init.zeros_(self.head.bias)
+
+    def logits(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return alpha before the sigmoid: in full, and at a quarter of the resolution."""
+        detail = self.detail(image)
+        features = [detail]
+        for stage in self.stages:
+            features.append(stage(features[-1]))
+        deep = self.context(features[-1])
+        for merge, shallow in zip(self.merges, features[-2:0:-1], strict=True):
+            deep = merge(deep, shallow)
+        raised = functional.interpolate(self.raise_semantic(deep), scale_factor=2.0, mode="nearest")
+        fused = self.fuse(functional.relu(raised + detail))
+        return functional.pixel_shuffle(self.head(fused), 2), self.coarse(deep)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return alpha."""
+        return torch.sigmoid(self.logits(image)[0])

@@ -1,0 +1,115 @@
+"""Pack the data folder once: key the portraits, label the photographs, draw the hair."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from training.data import SIDES, Record, encode, is_held_out, write_pack
+from training.keying import keyed_people
+from training.procedural import tuft
+from training.teacher import Teacher
+
+TUFTS = 64
+#: Generators whose terms are said to bar training from what they made.
+EXCLUDED_GENERATORS = ("flux1dev", "flux1pro")
+PHOTOS = ("sfhq_t2i", "us_pif_fellows", "us_18f_team")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+def shrunk(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    """Return an image's pixels, its longer side at most this."""
+    if max(image.size) > side:
+        image = image.copy()
+        image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3)
+    return np.asarray(image, np.uint8)
+
+
+def people(data: Path) -> Iterator[Record]:
+    """Yield people with true alpha: those keyed, and the cut-outs."""
+    kept, refused = keyed_people(data)
+    print(f"keyed {len(kept)}, refused {len(refused)}")
+    for name, keyed in kept.items():
+        pixels = shrunk(Image.fromarray(keyed.rgba), SIDES["person"])
+        yield Record("person", name, is_held_out(name), encode(pixels))
+
+
+def cutouts(data: Path) -> Iterator[Record]:
+    """Yield the cut-outs of people and of things."""
+    for path in sorted((data / "train/cutouts").glob("*.png")):
+        kind = "person" if path.stem.startswith("person_") else "thing"
+        pixels = shrunk(Image.open(path).convert("RGBA"), SIDES[kind])
+        yield Record(kind, path.stem, is_held_out(path.stem), encode(pixels))
+
+
+def hair() -> Iterator[Record]:
+    """Yield procedural tufts."""
+    random = np.random.default_rng(0)
+    for index in range(TUFTS):
+        name = f"tuft_{index}"
+        yield Record("hair", name, is_held_out(name), encode(tuft(random)))
+
+
+def backgrounds(data: Path) -> Iterator[Record]:
+    """Yield squares of the photographs without people, two of a wide one."""
+    side = SIDES["background"]
+    for path in sorted((data / "train/backgrounds").rglob("*")):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        # Views of one room are numbered: they are held out together.
+        room = path.stem.rstrip("0123456789").rstrip("_")
+        image = Image.open(path).convert("RGB")
+        scale = side / min(image.size)
+        width, height = (max(side, round(length * scale)) for length in image.size)
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+        ends = max(width, height) - side
+        for index, start in enumerate((0, ends) if ends > side // 3 else (ends // 2,)):
+            left, top = (start, 0) if width > height else (0, start)
+            square = np.asarray(image.crop((left, top, left + side, top + side)))
+            name = f"{path.parent.name}/{path.stem}#{index}"
+            yield Record("background", name, is_held_out(room), encode(square))
+
+
+def photos(data: Path) -> Iterator[Record]:
+    """Yield photographs whose alpha is what the teacher says."""
+    teacher = Teacher(data)
+    for folder in PHOTOS:
+        for path in sorted((data / "train/portraits" / folder).iterdir()):
+            if path.suffix.lower() not in SUFFIXES or path.stem.endswith(EXCLUDED_GENERATORS):
+                continue
+            colours = shrunk(Image.open(path).convert("RGB"), SIDES["photo"])
+            label = (teacher.label(colours) * 255 + 0.5).astype(np.uint8)
+            name = f"{folder}/{path.stem}"
+            yield Record("photo", name, is_held_out(name), encode(np.dstack([colours, label])))
+
+
+def main() -> None:
+    """Write the pack."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+
+    def records() -> Iterator[Record]:
+        counts: dict[tuple[str, bool], int] = {}
+        data = arguments.data
+        for source in (people(data), cutouts(data), hair(), backgrounds(data), photos(data)):
+            for record in source:
+                counts[record.kind, record.held_out] = (
+                    counts.get((record.kind, record.held_out), 0) + 1
+                )
+                yield record
+        for (kind, held_out), count in sorted(counts.items()):
+            print(f"{kind:10} {'held out' if held_out else 'training':8} {count}")
+
+    for path in write_pack(records(), arguments.out):
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
