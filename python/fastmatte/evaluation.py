@@ -31,7 +31,6 @@ ENDINGS = {
     "background": "_bg",
     "foreground": "_fg",
 }
-WHITE = (255, 255, 255)
 #: How many names an error message lists.
 LISTED = 5
 
@@ -190,11 +189,10 @@ def compare(pair: Pair, *, matter: Matter | None = None, threads: int | None = N
     if pair.alpha is not None:
         alpha = _read(pair.alpha, images.read_alpha)
     elif photo is not None and matter is not None:
-        matte = matter(photo.over(WHITE))
-        alpha = (matte if photo.alpha is None else matte.within(photo.alpha)).alpha
+        alpha = photo.matte(matter).alpha
     else:
         raise ValueError("pair: expected an alpha, or an image and a matter, got neither")
-    shown = None if photo is None else photo.over(WHITE)
+    shown = None if photo is None else photo.over(images.WHITE)
     for path, array in ((pair.alpha, alpha), (pair.image, shown), (pair.trimap, trimap)):
         if path is not None and array is not None and array.shape[:2] != truth.shape:
             raise ImageError(

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,10 @@ from fastmatte import kernels
 from fastmatte._core import MAX_PIXELS
 from fastmatte.arrays import Colour, Size
 from fastmatte.errors import ImageError
+
+if TYPE_CHECKING:
+    from fastmatte.matte import Matte
+    from fastmatte.matter import Matter
 
 __all__ = [
     "READABLE_SUFFIXES",
@@ -103,6 +107,8 @@ SIDEWAYS = range(5, 9)
 # The colour space field of an ICC profile (ICC.1, 7.2.8), for the modes that are not RGB.
 PROFILE_SPACES = {"L": b"GRAY", "CMYK": b"CMYK", "LAB": b"Lab "}
 
+WHITE: Colour = (255, 255, 255)
+
 _pillow_limit = threading.Lock()
 
 
@@ -132,6 +138,14 @@ class Photo:
         """Height and width."""
         height, width, _ = self.pixels.shape
         return height, width
+
+    def matte(self, matter: Matter) -> Matte:
+        """Return the matte of the photograph, which lets through no more than the file does.
+
+        The network sees white where the file is transparent: it was trained on photographs.
+        """
+        matte = matter(self.over(WHITE))
+        return matte if self.alpha is None else matte.within(self.alpha)
 
     def over(self, colour: Colour) -> Pixels:
         """Return the pixels laid over colour where the file is transparent, else the pixels."""

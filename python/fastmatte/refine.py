@@ -20,8 +20,8 @@ class Refine:
     unsure: how far alpha must be from 0 and 1 to follow the frame, as kernels.guided_upsample has
             it; None follows it everywhere.
 
-    The defaults had the best gradient error that left no network's mean error worse than plain
-    interpolation does, on photographs with and without noise (bench/study_refine.py).
+    The defaults are a balance struck with bench/study_refine.py: a wider window lowers the gradient
+    error a little further and the mean error less, a narrower one the other way round.
     """
 
     radius: int = 3

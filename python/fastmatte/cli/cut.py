@@ -47,7 +47,6 @@ NAMINGS: dict[str, Naming] = {
     "composite": Naming("-composite", OPAQUE, keeps=True),
 }
 
-WHITE = (255, 255, 255)
 
 # Reading and writing take one processor each, a PNG longer than most networks: several images at
 # once keep the processors busy, at the price of memory for each. On two processors, 24 frames of
@@ -269,7 +268,7 @@ def _background(text: str) -> Background:
             f"expected a colour, an image file or blur[:RADIUS], got {text!r}", param_hint=HINT
         )
     try:
-        return images.read(text).over(WHITE)
+        return images.read(text).over(images.WHITE)
     except fm.ImageError as error:
         raise fm.ImageError(f"{text}: {error}") from error
 
@@ -363,11 +362,7 @@ class Cutter:
         self._go_on()
         large = photo.size[0] * photo.size[1] > LARGE
         with self._one_large if large else nullcontext():
-            # Networks are trained on photographs, and these are white where there is nothing.
-            matte = self._matter(photo.over(WHITE))
-            if photo.alpha is not None:
-                matte = matte.within(photo.alpha)
-            pixels = self._make(matte)
+            pixels = self._make(photo.matte(self._matter))
             self._go_on()
             if goal is None:
                 _pour(images.encode(pixels, "PNG", like=photo).getvalue())
