@@ -54,6 +54,21 @@ def unpremultiply_numpy(rgba):
     return out
 
 
+def square(radius):
+    return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+
+
+def erode_cv2(alpha, radius):
+    return cv2().erode(alpha, square(radius))
+
+
+def trimap_cv2(alpha, radius, low, high):
+    """One erosion, one dilation, and their thresholds."""
+    sure = cv2().erode(alpha, square(radius)) >= high
+    possible = cv2().dilate(alpha, square(radius)) > low
+    return np.where(sure, 255, np.where(possible, 128, 0)).astype(np.uint8)
+
+
 def to_tensor_numpy(image):
     return np.ascontiguousarray((image.astype(np.float32) * (1 / 255)).transpose(2, 0, 1))[None]
 

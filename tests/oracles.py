@@ -40,6 +40,31 @@ def unpremultiply(rgba):
     return c.astype(np.uint8)
 
 
+def window_extreme(values, radius, extreme, outside):
+    """extreme, np.min or np.max, of the square around each pixel; outside is never the extreme."""
+    for axis in (0, 1):
+        width = [(radius, radius) if axis == side else (0, 0) for side in (0, 1)]
+        padded = np.pad(values, width, constant_values=outside)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis)
+        values = extreme(windows, axis=-1)
+    return values
+
+
+def erode(alpha, radius):
+    return window_extreme(alpha, radius, np.min, 255)
+
+
+def dilate(alpha, radius):
+    return window_extreme(alpha, radius, np.max, 0)
+
+
+def trimap(alpha, radius, low, high):
+    alpha = as_float32(alpha)
+    background = window_extreme(alpha <= np.float32(low), radius, np.min, True)
+    foreground = window_extreme(alpha >= np.float32(high), radius, np.min, True)
+    return np.select([background, foreground], [0, 255], 128).astype(np.uint8)
+
+
 def windowed_sinc(x):
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
 

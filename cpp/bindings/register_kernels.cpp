@@ -8,6 +8,7 @@
 #include "kernels/estimate_foreground.h"
 #include "kernels/from_tensor.h"
 #include "kernels/guided_filter.h"
+#include "kernels/morphology.h"
 #include "kernels/quantise.h"
 #include "kernels/resize.h"
 #include "kernels/to_tensor.h"
@@ -254,6 +255,37 @@ void register_kernels(py::module_& module) {
       return filled(result, [&] { kernel(image.view, result.view, count); });
     });
   };
+  // The kernel is called with alpha, radius, out and threads.
+  const auto def_window = [&](const char* name, auto kernel) {
+    module.def(name,
+               [kernel](py::object alpha, py::object radius, py::object out, py::object threads) {
+                 const int reach = static_cast<int>(read_integer(radius, "radius", 0, kMaxPixels));
+                 const int count = read_threads(threads);
+                 const auto run = [&](auto zero) -> py::array {
+                   using Alpha = decltype(zero);
+                   const auto input = read_image<Alpha>(alpha, "alpha", {1});
+                   auto result = write_image<Alpha>(out, input.view.height, input.view.width, 1);
+                   return filled(result, [&] { kernel(input.view, reach, result.view, count); });
+                 };
+                 return holds<std::uint8_t>(alpha) ? run(std::uint8_t{}) : run(float{});
+               });
+  };
+  def_window("dilate", [](auto... arguments) { dilate(arguments...); });
+  def_window("erode", [](auto... arguments) { erode(arguments...); });
+  module.def("trimap", [](py::object alpha, py::object radius, py::object low, py::object high,
+                          py::object out, py::object threads) {
+    const int reach = static_cast<int>(read_integer(radius, "radius", 0, kMaxPixels));
+    const auto background = static_cast<float>(read_number(low, "low", 0, 1));
+    const auto foreground = static_cast<float>(read_number(high, "high", 0, 1));
+    const int count = read_threads(threads);
+    const auto run = [&](auto zero) -> py::array {
+      const auto input = read_image<decltype(zero)>(alpha, "alpha", {1});
+      auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 1);
+      return filled(result,
+                    [&] { trimap(input.view, reach, background, foreground, result.view, count); });
+    };
+    return holds<std::uint8_t>(alpha) ? run(std::uint8_t{}) : run(float{});
+  });
   def_rgba("premultiply", &premultiply);
   def_rgba("unpremultiply", &unpremultiply);
 }
