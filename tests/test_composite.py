@@ -58,6 +58,36 @@ def test_every_product_is_rounded_exactly(isa):
     )
 
 
+@pytest.mark.parametrize("pair", [(0, 255), (255, 0), (1, 0), (0, 1), (200, 13), (127, 128)])
+def test_every_step_of_float_alpha_is_exact(isa, pair):
+    steps = np.arange(65537, dtype=np.float32)[None]
+    alpha = np.concatenate([(steps / 65536), ((steps[:, :-1] + 0.5) / 65536)], 1)
+    images = (np.full((*alpha.shape, 3), level, np.uint8) for level in pair)
+    foreground, background = images
+    np.testing.assert_array_equal(
+        fm.kernels.composite(foreground, background, alpha),
+        oracles.composite(foreground, background, alpha),
+    )
+
+
+@pytest.mark.parametrize("width", [511, 512, 513, 1029, 1536])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_long_rows_equal_oracle(isa, width, dtype):
+    rng = np.random.default_rng(width)
+    foreground, background = rng.integers(0, 256, (2, 3, width, 3), np.uint8)
+    alpha = rng.integers(0, 256, (3, width), np.uint8)
+    alpha = alpha if dtype == np.uint8 else alpha / np.float32(255)
+    for kernel, inputs in (
+        ("composite", (foreground, background, alpha)),
+        ("cutout", (foreground, alpha)),
+        ("premultiply", (np.dstack([foreground, background[..., 0]]),)),
+        ("unpremultiply", (np.dstack([foreground, background[..., 0]]),)),
+    ):
+        np.testing.assert_array_equal(
+            getattr(fm.kernels, kernel)(*inputs), getattr(oracles, kernel)(*inputs)
+        )
+
+
 def test_float_alpha_just_below_a_half_step_rounds_down(isa):
     alpha = np.full((1, 1), np.float32(0.49999997) / 65536, np.float32)
     white = np.full((1, 1, 3), 255, np.uint8)
@@ -86,8 +116,9 @@ def test_unpremultiply_undoes_premultiply_within_the_lost_bits(data, size):
     np.testing.assert_array_equal(back[..., 3], rgba[..., 3])
 
 
+@each_isa
 @given(data=st.data(), size=sizes)
-def test_in_place_equals_apart(data, size):
+def test_in_place_equals_apart(isa, data, size):
     foreground, background = data.draw(images(size)), data.draw(images(size))
     alpha = data.draw(alphas(size))
     expected = fm.kernels.composite(foreground, background, alpha)
@@ -96,9 +127,10 @@ def test_in_place_equals_apart(data, size):
         np.testing.assert_array_equal(
             fm.kernels.composite(**pair, alpha=alpha, out=pair[target]), expected
         )
-    rgba = data.draw(images(size, 4)).copy()
-    expected = fm.kernels.premultiply(rgba)
-    np.testing.assert_array_equal(fm.kernels.premultiply(rgba, out=rgba), expected)
+    rgba = data.draw(images(size, 4))
+    for kernel in (fm.kernels.premultiply, fm.kernels.unpremultiply):
+        target = rgba.copy()
+        np.testing.assert_array_equal(kernel(target, out=target), kernel(rgba))
 
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)

@@ -40,33 +40,65 @@ FASTMATTE_ROW(cutout_row_f32,
 FASTMATTE_ROW(premultiply_row, (const std::uint8_t* rgba, std::uint8_t* out, int width))
 FASTMATTE_ROW(unpremultiply_row, (const std::uint8_t* rgba, std::uint8_t* out, int width))
 
-// x / 255 rounded half up for 0 <= x <= 65025: with y = x + 128, (y + y / 256) / 256 is exact there
-// (Blinn, Three Wrongs Make a Right, 1995; tests/test_composite.py tries every x).
-static inline unsigned divide_by_255(unsigned x) noexcept {
-  const unsigned y = x + 128;
-  return (y + (y >> 8)) >> 8;
+// Sixteen bits hold the whole of this: the sum is at most 255 * 255 + 128. With y = x + 128,
+// (y + y / 256) / 256 is x / 255 rounded half up (Blinn, Three Wrongs Make a Right, 1995;
+// tests/test_composite.py tries every product).
+static inline std::uint8_t blend_255ths(std::uint16_t foreground, std::uint16_t background,
+                                        std::uint16_t alpha) noexcept {
+  const auto front = static_cast<std::uint16_t>(alpha * foreground);
+  const auto behind = static_cast<std::uint16_t>((255 - alpha) * background);
+  const auto y = static_cast<std::uint16_t>(front + behind + 128);
+  return static_cast<std::uint8_t>(static_cast<std::uint16_t>(y + (y >> 8)) >> 8);
 }
 
-static inline std::uint8_t blend_255ths(unsigned foreground, unsigned background,
-                                        unsigned alpha) noexcept {
-  return static_cast<std::uint8_t>(divide_by_255(alpha * foreground + (255 - alpha) * background));
+// alpha in 65536ths, of which 65535 stand for all: no difference d of two bytes makes 65535 d +
+// 32768 less than 65536 d or as much as 65536 (d + 1).
+static inline std::uint16_t steps_65536(float alpha) noexcept {
+  const unsigned steps = to_steps(alpha, 65536.0f);
+  return static_cast<std::uint16_t>(steps < 65535 ? steps : 65535);
 }
 
-// alpha in 65536ths; the largest sum, 65536 * 255 + 32768, fits in 24 bits.
-static inline std::uint8_t blend_65536ths(unsigned foreground, unsigned background,
-                                          unsigned alpha) noexcept {
-  return static_cast<std::uint8_t>((alpha * foreground + (65536 - alpha) * background + 32768) >>
-                                   16);
+// (alpha * foreground + (65536 - alpha) * background) / 65536, rounded half up, is background +
+// (alpha * d + 32768) / 65536 rounded down. Of the product, sixteen-bit lanes have the halves that
+// an unsigned d makes: below zero its upper half is too large by alpha. Carries beyond sixteen bits
+// cancel out.
+static inline std::uint8_t blend_65536ths(std::uint16_t foreground, std::uint16_t background,
+                                          std::uint16_t alpha) noexcept {
+  const auto d = static_cast<std::uint16_t>(foreground - background);
+  const auto upper = static_cast<std::uint16_t>((std::uint32_t{alpha} * d) >> 16);
+  const auto lower = static_cast<std::uint16_t>(std::uint32_t{alpha} * d);
+  const auto excess = static_cast<std::uint16_t>(foreground < background ? alpha : 0);
+  return static_cast<std::uint8_t>(background + upper - excess + (lower >> 15));
 }
 
-// (255 colour + alpha / 2) / alpha in integers. float32 division truncates to the same: a quotient
-// below 256 that is no integer lies at least 1/255 from one, and is rounded by less than 2^-16.
-// Vectors divide floats but not integers.
-static inline std::uint8_t divide_by_alpha(unsigned colour, unsigned alpha) noexcept {
-  const float straight = static_cast<float>(static_cast<int>(colour * 255 + alpha / 2)) /
-                         static_cast<float>(static_cast<int>(alpha == 0 ? 1 : alpha));
-  const int whole = static_cast<int>(straight > 255.0f ? 255.0f : straight);
-  return static_cast<std::uint8_t>(alpha == 0 ? 0 : whole);
+// A pixel is a word of R in the lowest byte to A in the highest. Both bytes of a pair of
+// sixteen-bit lanes are multiplied and divided as in blend_255ths; A goes along as 255 * A.
+static inline std::uint32_t premultiplied(std::uint32_t pixel) noexcept {
+  const std::uint32_t alpha = pixel >> 24;
+  std::uint32_t red_blue = (pixel & 0x00ff00ff) * alpha + 0x00800080;
+  std::uint32_t green_alpha = (((pixel >> 8) & 0xff) | 0x00ff0000) * alpha + 0x00800080;
+  red_blue = ((red_blue + ((red_blue >> 8) & 0x00ff00ff)) >> 8) & 0x00ff00ff;
+  green_alpha = (green_alpha + ((green_alpha >> 8) & 0x00ff00ff)) & 0xff00ff00;
+  return red_blue | green_alpha;
+}
+
+// n / alpha rounded down, n being 255 * colour + alpha / 2 in integers, is (n + 1/2) / alpha
+// rounded down, and that lies 1 / (2 * alpha) or more from the next integer either way. float32
+// gets it as colour * scale + offset in four roundings, each of 2^-24 at most: off by n / (2^22 *
+// alpha), and n is below 2^16. Vectors divide floats but not integers, and once a pixel will do.
+static inline std::uint32_t straight(std::uint32_t pixel) noexcept {
+  const int alpha = static_cast<int>(pixel >> 24);
+  const float inverse = 1.0f / static_cast<float>(alpha > 1 ? alpha : 1);
+  const float scale = 255.0f * inverse;
+  const float offset = (static_cast<float>(alpha >> 1) + 0.5f) * inverse;
+  std::uint32_t colours = 0;
+  for (int shift = 0; shift < 24; shift += 8) {
+    const float level =
+        static_cast<float>(static_cast<int>((pixel >> shift) & 0xff)) * scale + offset;
+    const int whole = static_cast<int>(level < 255.0f ? level : 255.0f);
+    colours |= static_cast<std::uint32_t>(whole) << shift;
+  }
+  return alpha == 0 ? 0 : colours | (pixel & 0xff000000);
 }
 
 }  // namespace fastmatte

@@ -28,12 +28,11 @@ inline AlphaBytes alpha_bytes(ImageView<const std::uint8_t> alpha, const char*, 
 
 FASTMATTE_ROW(quantise_row, (const float* alpha, std::uint8_t* out, int width))
 
-// alpha in [0, 1] times steps, rounded half up. Adding 0.5 before truncating would round twice:
+// alpha in [0, 1] times steps, rounded half up: half of one more than the half steps below it, of
+// which there are exactly twice as many. Adding 0.5 before truncating would round twice:
 // 0.49999997f + 0.5f is 1.
 static inline unsigned to_steps(float alpha, float steps) noexcept {
-  const float scaled = alpha * steps;
-  const int whole = static_cast<int>(scaled);
-  return static_cast<unsigned>(whole + (scaled - static_cast<float>(whole) >= 0.5f ? 1 : 0));
+  return static_cast<unsigned>(static_cast<int>(alpha * (2.0f * steps)) + 1) >> 1;
 }
 
 }  // namespace fastmatte
