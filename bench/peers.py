@@ -32,6 +32,18 @@ def composite_cv2(foreground, background, alpha):
     return cv2().blendLinear(foreground, background, alpha, 1 - alpha)
 
 
+def composite_light_numpy(foreground, background, alpha):
+    """A table for each way, as those write it who care for time."""
+    v = np.arange(256) / 255
+    light = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    linear = np.arange(65536) / 65535
+    level = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    level = (255 * level + 0.5).astype(np.uint8)
+    a = alpha[..., None]
+    mixed = light[foreground] * a + light[background] * (1 - a)
+    return level[(mixed * 65535 + 0.5).astype(np.uint16)]
+
+
 def cutout_numpy(foreground, alpha):
     return np.dstack([foreground, (alpha * 255 + 0.5).astype(np.uint8)])
 

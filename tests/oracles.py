@@ -13,12 +13,27 @@ def quantise(alpha, steps):
     return np.floor((alpha * np.float32(steps)).astype(np.float64) + 0.5).astype(np.int64)
 
 
-def composite(foreground, background, alpha):
+def light(level):
+    """The light of an sRGB level in 0..255, in 65535ths rounded half up."""
+    v = level / 255
+    linear = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+    return np.floor(65535 * linear + 0.5).astype(np.int64)
+
+
+def level(light):
+    linear = light / 65535
+    v = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.floor(255 * v + 0.5).astype(np.int64)
+
+
+def composite(foreground, background, alpha, linear_light=False):
     steps = 255 if alpha.dtype == np.uint8 else 65536
     a = quantise(alpha, steps)[..., None]
-    f = foreground.astype(np.int64)
-    b = np.asarray(background, np.int64)
-    return ((2 * (a * f + (steps - a) * b) + steps) // (2 * steps)).astype(np.uint8)
+    f, b = (np.asarray(image, np.int64) for image in (foreground, background))
+    if linear_light:
+        f, b = light(f), light(b)
+    mixed = (2 * (a * f + (steps - a) * b) + steps) // (2 * steps)
+    return (level(mixed) if linear_light else mixed).astype(np.uint8)
 
 
 def cutout(foreground, alpha):

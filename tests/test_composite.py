@@ -18,10 +18,19 @@ each_isa = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_composite_equals_oracle(isa, data, size, threads):
     foreground, alpha = data.draw(images(size)), data.draw(alphas(size))
     background = data.draw(st.one_of(images(size), st.tuples(*[st.integers(0, 255)] * 3)))
+    linear_light = data.draw(st.booleans())
     guarded = Guarded((*size, 3), np.uint8)
-    result = fm.kernels.composite(foreground, background, alpha, out=guarded.out, threads=threads)
+    result = fm.kernels.composite(
+        foreground,
+        background,
+        alpha,
+        linear_light=linear_light,
+        out=guarded.out,
+        threads=threads,
+    )
     assert result is guarded.out
-    np.testing.assert_array_equal(result, oracles.composite(foreground, background, alpha))
+    expected = oracles.composite(foreground, background, alpha, linear_light)
+    np.testing.assert_array_equal(result, expected)
     guarded.assert_untouched_outside()
 
 
@@ -52,10 +61,11 @@ def test_every_product_is_rounded_exactly(isa):
     np.testing.assert_array_equal(fm.kernels.premultiply(rgba), oracles.premultiply(rgba))
     np.testing.assert_array_equal(fm.kernels.unpremultiply(rgba), oracles.unpremultiply(rgba))
     background = np.ascontiguousarray(rgba[::-1, ::-1, :3])
-    np.testing.assert_array_equal(
-        fm.kernels.composite(rgba[..., :3], background, alpha),
-        oracles.composite(rgba[..., :3], background, alpha),
-    )
+    for light in (False, True):
+        np.testing.assert_array_equal(
+            fm.kernels.composite(rgba[..., :3], background, alpha, linear_light=light),
+            oracles.composite(rgba[..., :3], background, alpha, light),
+        )
 
 
 @pytest.mark.parametrize("pair", [(0, 255), (255, 0), (1, 0), (0, 1), (200, 13), (127, 128)])
@@ -88,6 +98,37 @@ def test_long_rows_equal_oracle(isa, width, dtype):
         )
 
 
+def test_light_keeps_every_level_at_every_alpha(isa):
+    level, alpha = np.meshgrid(*[np.arange(256, dtype=np.uint8)] * 2)
+    image = np.dstack([level] * 3)
+    for a in (alpha, alpha / np.float32(255)):
+        result = fm.kernels.composite(image, image.copy(), a, linear_light=True)
+        np.testing.assert_array_equal(result, image)
+
+
+def test_half_of_black_and_white_light_is_level_188():
+    """What photographs of a fine checkerboard show from afar."""
+    white, half = np.full((1, 20, 3), 255, np.uint8), np.full((1, 20), 0.5, np.float32)
+    mixed = fm.kernels.composite(white, (0, 0, 0), half, linear_light=True)
+    assert (mixed == 188).all()
+    assert (fm.kernels.composite(white, (0, 0, 0), half) == 128).all()
+
+
+def test_light_is_within_a_level_of_real_numbers():
+    """Light is rounded once as input and once as mixture, each by a fortieth of a level at most."""
+    rng = np.random.default_rng(3)
+    f, b = rng.integers(0, 256, (2, 200, 200, 3), np.uint8)
+    alpha = rng.random((200, 200), np.float32)
+
+    def linear(v):
+        return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+
+    mixed = linear(f / 255) * alpha[..., None] + linear(b / 255) * (1 - alpha[..., None])
+    back = np.where(mixed <= 0.0031308, 12.92 * mixed, 1.055 * mixed ** (1 / 2.4) - 0.055)
+    result = fm.kernels.composite(f, b, alpha, linear_light=True)
+    assert np.abs(result - 255 * back).max() < 0.55
+
+
 def test_float_alpha_just_below_a_half_step_rounds_down(isa):
     alpha = np.full((1, 1), np.float32(0.49999997) / 65536, np.float32)
     white = np.full((1, 1, 3), 255, np.uint8)
@@ -95,14 +136,13 @@ def test_float_alpha_just_below_a_half_step_rounds_down(isa):
 
 
 @given(data=st.data(), size=sizes)
-def test_alpha_of_one_and_zero_choose_an_image(data, size):
+@pytest.mark.parametrize("light", [False, True])
+def test_alpha_of_one_and_zero_choose_an_image(light, data, size):
     foreground, background = data.draw(images(size)), data.draw(images(size))
     for one in (np.ones(size, np.float32), np.full(size, 255, np.uint8)):
-        np.testing.assert_array_equal(fm.kernels.composite(foreground, background, one), foreground)
-        zero = np.zeros_like(one)
-        np.testing.assert_array_equal(
-            fm.kernels.composite(foreground, background, zero), background
-        )
+        for alpha, chosen in ((one, foreground), (np.zeros_like(one), background)):
+            result = fm.kernels.composite(foreground, background, alpha, linear_light=light)
+            np.testing.assert_array_equal(result, chosen)
 
 
 @given(data=st.data(), size=sizes)
@@ -120,12 +160,12 @@ def test_unpremultiply_undoes_premultiply_within_the_lost_bits(data, size):
 @given(data=st.data(), size=sizes)
 def test_in_place_equals_apart(isa, data, size):
     foreground, background = data.draw(images(size)), data.draw(images(size))
-    alpha = data.draw(alphas(size))
-    expected = fm.kernels.composite(foreground, background, alpha)
+    alpha, light = data.draw(alphas(size)), {"linear_light": data.draw(st.booleans())}
+    expected = fm.kernels.composite(foreground, background, alpha, **light)
     for target in ("foreground", "background"):
         pair = {"foreground": foreground.copy(), "background": background.copy()}
         np.testing.assert_array_equal(
-            fm.kernels.composite(**pair, alpha=alpha, out=pair[target]), expected
+            fm.kernels.composite(**pair, alpha=alpha, out=pair[target], **light), expected
         )
     rgba = data.draw(images(size, 4))
     for kernel in (fm.kernels.premultiply, fm.kernels.unpremultiply):
@@ -151,6 +191,7 @@ ALPHA = np.zeros((4, 6), np.float32)
         ({"alpha": ALPHA[:, :5]}, ValueError, "alpha: expected the size of foreground, 4 x 6"),
         ({"alpha": ALPHA + np.float32(np.nan)}, ValueError, "values in [0, 1], got nan at row 0"),
         ({"alpha": ALPHA + np.float32(1.5)}, ValueError, "alpha: expected values in [0, 1]"),
+        ({"linear_light": 1}, TypeError, "linear_light: expected True or False, got int"),
         ({"out": IMAGE[:3]}, ValueError, "out: expected (4, 6, 3) uint8, got (3, 6, 3) uint8"),
         ({"out": ALPHA}, TypeError, "out: expected (4, 6, 3) uint8, got (4, 6) float32"),
         ({"out": np.zeros((4, 6, 3), np.uint8)[:, ::-1]}, ValueError, "rows of adjacent pixels"),

@@ -150,6 +150,15 @@ def test_a_background_makes_a_composite(tmp_path, cut, background, left):
     assert pixels[:, 200:].min() >= 253
 
 
+def test_linear_light_is_that_of_the_matte(tmp_path, cut, model):
+    photo = save(tmp_path / "photo.png", RNG.integers(0, 256, (48, 64, 3), np.uint8))
+    assert cut(photo, "--background", "red", "--linear-light").exit_code == 0
+    matte = fm.Matter(model)(load(photo))
+    pixels = load(tmp_path / "photo-composite.png")
+    np.testing.assert_array_equal(pixels, matte.composite((255, 0, 0), linear_light=True))
+    assert (pixels != matte.composite((255, 0, 0))).any()
+
+
 def test_an_image_as_background_is_scaled_to_cover(tmp_path, cut):
     photo = save(tmp_path / "photo.png")
     behind = save(tmp_path / "behind.png", np.full((7, 9, 3), (9, 8, 7), np.uint8))
@@ -450,6 +459,7 @@ def test_two_results_of_one_name_are_refused_before_any_work(tmp_path, cut):
         (["-o", "x.bmp"], "-o x.bmp: expected one of .png .webp .tif .tiff, got .bmp"),
         (["--what", "composite"], "a composite needs a --background"),
         (["--what", "alpha", "--background", "red"], "--what alpha has no background"),
+        (["--linear-light"], "--linear-light is for a composite: name a --background"),
         (["--background", "nowhere.png"], "expected a colour, an image file or blur[:RADIUS]"),
         (["--background", "#ff000080"], "expected an opaque colour"),
         (["--background", "1,2,256"], "expected an opaque colour of parts from 0 to 255"),

@@ -68,6 +68,10 @@ def test_matte_makes_what_the_kernels_make(matter):
         matte.composite(plate), oracles.composite(foreground, plate, matte.alpha)
     )
     np.testing.assert_array_equal(
+        matte.composite(plate, linear_light=True),
+        oracles.composite(foreground, plate, matte.alpha, linear_light=True),
+    )
+    np.testing.assert_array_equal(
         matte.composite((1, 2, 3), foreground="image"),
         oracles.composite(image, (1, 2, 3), matte.alpha),
     )

@@ -332,6 +332,14 @@ inline int read_threads(py::handle object) {
   return object.is_none() ? 0 : static_cast<int>(read_integer(object, "threads", 1, 1024));
 }
 
+// True or False alone: what else has a truth value was hardly meant as one.
+inline bool read_flag(py::handle object, const char* name) {
+  if (!py::isinstance<py::bool_>(object)) {
+    detail::throw_type(name, "True or False", detail::type_name(object));
+  }
+  return object.cast<bool>();
+}
+
 // One of a few named values: {{"area", Filter::area}, ...}.
 template <typename T>
 T read_choice(py::handle object, const char* name,

@@ -145,13 +145,15 @@ void register_kernels(py::module_& module) {
     return py::array(result.array);
   });
   module.def("composite", [](py::object foreground, py::object background, py::object alpha,
-                             py::object out, py::object threads) {
+                             py::object linear_light, py::object out, py::object threads) {
     const auto image = read_image<std::uint8_t>(foreground, "foreground", {3});
     const auto behind = read_background(background, image.view);
+    const auto mixing = read_flag(linear_light, "linear_light") ? Mixing::light : Mixing::levels;
     auto result = write_image<std::uint8_t>(out, image.view.height, image.view.width, 3);
     const int count = read_threads(threads);
-    with_alpha(alpha, "alpha",
-               [&](auto view) { composite(image.view, behind.view, view, result.view, count); });
+    with_alpha(alpha, "alpha", [&](auto view) {
+      composite(image.view, behind.view, view, mixing, result.view, count);
+    });
     return result.array;
   });
   module.def("cutout", [](py::object foreground, py::object alpha, py::object out,

@@ -1,6 +1,8 @@
 // Checks shapes and alpha once, then hands rows to the active ISA.
 #include "kernels/composite.h"
 
+#include <algorithm>
+#include <cmath>
 #include <type_traits>
 
 #include "core/parallel.h"
@@ -18,17 +20,54 @@ void for_each_row(ImageView<std::uint8_t> image, int threads, const Body& body) 
                 });
 }
 
+// Light of a level between 0 and 255, in 65535ths. No rounding below comes nearer to a tie than
+// 1e-4, so that the precision of pow() does not matter.
+double light_of(double level) {
+  const double v = level / 255;
+  return 65535 * (v <= 0.04045 ? v / 12.92 : std::pow((v + 0.055) / 1.055, 2.4));
+}
+
+SrgbTables make_srgb_tables() {
+  SrgbTables tables{};
+  int light = 0;
+  for (int level = 0; level < 256; ++level) {
+    tables.light[level] = static_cast<std::uint16_t>(std::floor(light_of(level) + 0.5));
+    // Light belongs to a level up to the one half a level above it.
+    const int end = std::min(65536, static_cast<int>(std::ceil(light_of(level + 0.5))));
+    for (; light < end; ++light) tables.level[light] = static_cast<std::uint8_t>(level);
+  }
+  return tables;
+}
+
+const SrgbTables& srgb_tables() {
+  static const SrgbTables tables = make_srgb_tables();
+  return tables;
+}
+
 }  // namespace
 
 template <typename Alpha>
 void composite(ImageView<const std::uint8_t> foreground, ImageView<const std::uint8_t> background,
-               ImageView<const Alpha> alpha, ImageView<std::uint8_t> out, int threads) {
+               ImageView<const Alpha> alpha, Mixing mixing, ImageView<std::uint8_t> out,
+               int threads) {
   require_same_size(background, "background", foreground, "foreground");
   require_same_size(alpha, "alpha", foreground, "foreground");
   require_same_or_apart(out, foreground, "foreground");
   require_same_or_apart(out, background, "background");
   require_apart(out, alpha, "alpha");
   require_alpha(alpha, "alpha", threads);
+  if (mixing == Mixing::light) {
+    const SrgbTables& srgb = srgb_tables();
+    const auto row = [] {
+      if constexpr (std::is_same_v<Alpha, float>)
+        return active_composite_light_row_f32();
+      else
+        return active_composite_light_row_u8();
+    }();
+    return for_each_row(out, threads, [&](int y) noexcept {
+      row(foreground.row(y), background.row(y), alpha.row(y), srgb, out.row(y), out.width);
+    });
+  }
   const auto row = [] {
     if constexpr (std::is_same_v<Alpha, float>)
       return active_composite_row_f32();
@@ -71,9 +110,9 @@ void unpremultiply(ImageView<const std::uint8_t> rgba, ImageView<std::uint8_t> o
 }
 
 template void composite(ImageView<const std::uint8_t>, ImageView<const std::uint8_t>,
-                        ImageView<const std::uint8_t>, ImageView<std::uint8_t>, int);
+                        ImageView<const std::uint8_t>, Mixing, ImageView<std::uint8_t>, int);
 template void composite(ImageView<const std::uint8_t>, ImageView<const std::uint8_t>,
-                        ImageView<const float>, ImageView<std::uint8_t>, int);
+                        ImageView<const float>, Mixing, ImageView<std::uint8_t>, int);
 template void cutout(ImageView<const std::uint8_t>, ImageView<const std::uint8_t>,
                      ImageView<std::uint8_t>, int);
 template void cutout(ImageView<const std::uint8_t>, ImageView<const float>, ImageView<std::uint8_t>,

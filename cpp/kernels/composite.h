@@ -9,12 +9,16 @@
 
 namespace fastmatte {
 
+// What is mixed: the levels as they are, or the light that they stand for in sRGB.
+enum class Mixing { levels, light };
+
 // out = alpha * foreground + (1 - alpha) * background, rounded half up, exact in integers: uint8
 // alpha counts in 255ths; float32 alpha is first rounded to a multiple of 2^-16, far below what a
-// uint8 result shows. All (H, W, 3); out may be either image itself.
+// uint8 result shows. Light is counted in 65535ths. All (H, W, 3); out may be either image itself.
 template <typename Alpha>
 void composite(ImageView<const std::uint8_t> foreground, ImageView<const std::uint8_t> background,
-               ImageView<const Alpha> alpha, ImageView<std::uint8_t> out, int threads);
+               ImageView<const Alpha> alpha, Mixing mixing, ImageView<std::uint8_t> out,
+               int threads);
 
 // The (H, W, 3) foreground with alpha as fourth channel; float32 alpha is rounded half up to
 // 255ths. The colour of a pixel with alpha 0 is (0, 0, 0): nothing of the background is left behind
@@ -33,6 +37,19 @@ FASTMATTE_ROW(composite_row_u8, (const std::uint8_t* foreground, const std::uint
                                  const std::uint8_t* alpha, std::uint8_t* out, int width))
 FASTMATTE_ROW(composite_row_f32, (const std::uint8_t* foreground, const std::uint8_t* background,
                                   const float* alpha, std::uint8_t* out, int width))
+
+// sRGB levels to light in 65535ths and back, rounded half up (IEC 61966-2-1). The darkest levels
+// lie 20 of these apart, so that light keeps what any level says.
+struct SrgbTables {
+  std::uint16_t light[256];
+  std::uint8_t level[65536];
+};
+FASTMATTE_ROW(composite_light_row_u8,
+              (const std::uint8_t* foreground, const std::uint8_t* background,
+               const std::uint8_t* alpha, const SrgbTables& srgb, std::uint8_t* out, int width))
+FASTMATTE_ROW(composite_light_row_f32,
+              (const std::uint8_t* foreground, const std::uint8_t* background, const float* alpha,
+               const SrgbTables& srgb, std::uint8_t* out, int width))
 FASTMATTE_ROW(cutout_row_u8, (const std::uint8_t* foreground, const std::uint8_t* alpha,
                               std::uint8_t* out, int width))
 FASTMATTE_ROW(cutout_row_f32,
@@ -67,7 +84,7 @@ static inline std::uint8_t blend_65536ths(std::uint16_t foreground, std::uint16_
   const auto d = static_cast<std::uint16_t>(foreground - background);
   const auto upper = static_cast<std::uint16_t>((std::uint32_t{alpha} * d) >> 16);
   const auto lower = static_cast<std::uint16_t>(std::uint32_t{alpha} * d);
-  const auto excess = static_cast<std::uint16_t>(foreground < background ? alpha : 0);
+  const auto excess = static_cast<std::uint16_t>(alpha & (0 - (d >> 15)));
   return static_cast<std::uint8_t>(background + upper - excess + (lower >> 15));
 }
 

@@ -79,6 +79,58 @@ static inline void composite_row(const std::uint8_t* foreground, const std::uint
   }
 }
 
+// Pixels that are looked at together: most of a matte is all foreground or all background.
+constexpr int kBlock = 16;
+
+// 255ths are 65535ths of 257, and the division by them is that of blend_255ths in twice the bits.
+static inline std::uint32_t mix_light(std::uint8_t alpha, std::uint32_t foreground,
+                                      std::uint32_t background) noexcept {
+  const std::uint32_t steps = 257u * alpha;
+  const std::uint32_t y = steps * foreground + (65535u - steps) * background + 32768u;
+  return (y + (y >> 16)) >> 16;
+}
+
+// The largest sum is 65536 * 65535 + 32768, within 32 bits.
+static inline std::uint32_t mix_light(float alpha, std::uint32_t foreground,
+                                      std::uint32_t background) noexcept {
+  const std::uint32_t steps = to_steps(alpha, 65536.0f);
+  return (steps * foreground + (65536u - steps) * background + 32768u) >> 16;
+}
+
+// Whether all of a block is this alpha.
+template <typename Alpha>
+static inline bool is_all(const Alpha* alpha, Alpha value) noexcept {
+  int others = 0;
+  for (int x = 0; x < kBlock; ++x) others += alpha[x] == value ? 0 : 1;
+  return others == 0;
+}
+
+// Table look-ups do not vectorise. Where alpha is full or none they would only return what went in.
+template <typename Alpha>
+static inline void composite_light_row(const std::uint8_t* foreground,
+                                       const std::uint8_t* background, const Alpha* alpha,
+                                       Alpha full, const SrgbTables& srgb, std::uint8_t* out,
+                                       int width) noexcept {
+  for (int begin = 0; begin < width; begin += kBlock) {
+    const int end = begin + kBlock < width ? begin + kBlock : width;
+    const bool whole = end - begin == kBlock;
+    const bool clear = whole && is_all(alpha + begin, Alpha{0});
+    if (clear || (whole && is_all(alpha + begin, full))) {
+      __builtin_memmove(out + 3 * begin, (clear ? background : foreground) + 3 * begin, 3 * kBlock);
+      continue;
+    }
+    for (int x = begin; x < end; ++x) {
+      const Alpha a = alpha[x];
+      const std::uint8_t* f = foreground + 3 * x;
+      const std::uint8_t* b = background + 3 * x;
+      // All three before the first is stored, which might be anything's memory.
+      std::uint32_t mixed[3];
+      for (int c = 0; c < 3; ++c) mixed[c] = mix_light(a, srgb.light[f[c]], srgb.light[b[c]]);
+      for (int c = 0; c < 3; ++c) out[3 * x + c] = srgb.level[mixed[c]];
+    }
+  }
+}
+
 static inline std::uint32_t word_of(const std::uint8_t* colour, std::uint8_t alpha) noexcept {
   const std::uint32_t word =
       static_cast<std::uint32_t>(colour[0]) | static_cast<std::uint32_t>(colour[1]) << 8 |
@@ -117,6 +169,18 @@ void composite_row_u8(const std::uint8_t* foreground, const std::uint8_t* backgr
 void composite_row_f32(const std::uint8_t* foreground, const std::uint8_t* background,
                        const float* alpha, std::uint8_t* out, int width) noexcept {
   composite_row(foreground, background, alpha, out, width);
+}
+
+void composite_light_row_u8(const std::uint8_t* foreground, const std::uint8_t* background,
+                            const std::uint8_t* alpha, const SrgbTables& srgb, std::uint8_t* out,
+                            int width) noexcept {
+  composite_light_row(foreground, background, alpha, std::uint8_t{255}, srgb, out, width);
+}
+
+void composite_light_row_f32(const std::uint8_t* foreground, const std::uint8_t* background,
+                             const float* alpha, const SrgbTables& srgb, std::uint8_t* out,
+                             int width) noexcept {
+  composite_light_row(foreground, background, alpha, 1.0f, srgb, out, width);
 }
 
 void cutout_row_u8(const std::uint8_t* foreground, const std::uint8_t* alpha, std::uint8_t* out,

@@ -37,6 +37,7 @@ def composite(
     foreground: Image,
     background: Image | Sequence[int],
     alpha: AnyAlpha,
+    linear_light: bool,
     out: Image | None,
     threads: int | None,
     /,

@@ -84,22 +84,27 @@ def composite(
     background: Image | Colour,
     alpha: AnyAlpha,
     *,
+    linear_light: bool = False,
     out: Image | None = None,
     threads: int | None = None,
 ) -> Image:
     """Lay foreground over background: alpha * foreground + (1 - alpha) * background.
 
-    foreground: (H, W, 3) uint8, straight (not premultiplied) colours.
-    background: (H, W, 3) uint8, or one colour of three integers 0..255 in foreground's order.
-    alpha:      (H, W) float32 in [0, 1], or uint8 in 255ths.
-    out:        (H, W, 3) uint8; may be foreground or background itself.
+    foreground:   (H, W, 3) uint8, straight (not premultiplied) colours.
+    background:   (H, W, 3) uint8, or one colour of three integers 0..255 in foreground's order.
+    alpha:        (H, W) float32 in [0, 1], or uint8 in 255ths.
+    linear_light: False mixes the levels as they are, as most software does. True mixes the light
+                  that they stand for in sRGB, as a lens does: soft edges, hair and blur keep their
+                  brightness. It takes longer, the more so the more pixels are neither 0 nor 1.
+    out:          (H, W, 3) uint8; may be foreground or background itself.
 
     Returns (H, W, 3) uint8, rounded half up. Exact for uint8 alpha; float32 alpha is first rounded
-    to 16 bits. Agrees with oracles.composite bit for bit.
+    to 16 bits, and so is light. Takes no memory beyond out. Agrees with oracles.composite bit for
+    bit.
     Raises ValueError where sizes differ or alpha leaves [0, 1] (NaN included).
-    Source: Porter and Duff, Compositing Digital Images, 1984, "over".
+    Sources: Porter and Duff, Compositing Digital Images, 1984, "over"; IEC 61966-2-1, 1999.
     """
-    return _core.composite(foreground, background, alpha, out, threads)
+    return _core.composite(foreground, background, alpha, linear_light, out, threads)
 
 
 def cutout(
@@ -117,6 +122,7 @@ def cutout(
 
     Returns (H, W, 4) uint8; float32 alpha is rounded half up. Where the result's alpha is 0 its
     colour is (0, 0, 0): nothing of the old background stays hidden in the file, and it packs well.
+    Takes no memory beyond out. Agrees with oracles.cutout bit for bit.
     Raises ValueError where sizes differ or alpha leaves [0, 1] (NaN included).
     """
     return _core.cutout(foreground, alpha, out, threads)
@@ -277,7 +283,8 @@ def premultiply(rgba: Image, *, out: Image | None = None, threads: int | None = 
     rgba: (H, W, 4) uint8, straight alpha.
     out:  (H, W, 4) uint8; may be rgba itself.
 
-    Returns (H, W, 4) uint8, rounded half up; agrees with oracles.premultiply bit for bit.
+    Returns (H, W, 4) uint8, rounded half up. Takes no memory beyond out. Agrees with
+    oracles.premultiply bit for bit.
     """
     return _core.premultiply(rgba, out, threads)
 
@@ -394,6 +401,6 @@ def unpremultiply(rgba: Image, *, out: Image | None = None, threads: int | None 
     out:  (H, W, 4) uint8; may be rgba itself.
 
     Returns (H, W, 4) uint8, rounded half up and at most 255; colour (0, 0, 0) where alpha is 0.
-    Agrees with oracles.unpremultiply bit for bit.
+    Takes no memory beyond out. Agrees with oracles.unpremultiply bit for bit.
     """
     return _core.unpremultiply(rgba, out, threads)

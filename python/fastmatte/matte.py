@@ -111,16 +111,19 @@ class Matte:
         background: Background,
         *,
         foreground: ForegroundSource = "estimated",
+        linear_light: bool = False,
         out: Image | None = None,
     ) -> Image:
         """Return (H, W, 3) uint8: the foreground over another background.
 
-        background: a colour of three integers 0..255; an (h, w, 3) uint8 image, which is scaled to
-                    cover the frame and cropped around its centre where sizes differ; or Blur().
-        foreground: "estimated" for the true foreground colours (the network's own where it gives
-                    any); "image" for the frame's own, which is faster and leaves a rim of the old
-                    background in soft edges.
-        out:        (H, W, 3) uint8; may be the frame or the background itself.
+        background:   a colour of three integers 0..255; an (h, w, 3) uint8 image, which is scaled
+                      to cover the frame and cropped around its centre where sizes differ; or
+                      Blur().
+        foreground:   "estimated" for the true foreground colours (the network's own where it gives
+                      any); "image" for the frame's own, which is faster and leaves a rim of the old
+                      background in soft edges.
+        linear_light: mix light rather than sRGB levels, as kernels.composite does.
+        out:          (H, W, 3) uint8; may be the frame or the background itself.
 
         Raises ValueError and TypeError as kernels.composite does.
         """
@@ -132,7 +135,14 @@ class Matte:
         behind = self._fit(background)
         if behind is not background:
             start = self._clock.record("background", start)
-        result = kernels.composite(colours, behind, self._alpha, out=out, threads=self._threads)
+        result = kernels.composite(
+            colours,
+            behind,
+            self._alpha,
+            linear_light=linear_light,
+            out=out,
+            threads=self._threads,
+        )
         self._clock.record("composite", start)
         return result
 

@@ -90,6 +90,11 @@ class Outcome:
     "file; or the photo's own background, blurred.",
 )
 @click.option(
+    "--linear-light",
+    is_flag=True,
+    help="Mix a composite's light instead of its sRGB levels: soft edges as a lens makes them.",
+)
+@click.option(
     "--model",
     envvar="FASTMATTE_MODEL",
     show_envvar=True,
@@ -107,6 +112,7 @@ def cut(
     output: str | None,
     what: What | None,
     background: str | None,
+    linear_light: bool,
     model: str | None,
     family: str | None,
     size: Size | None,
@@ -137,6 +143,8 @@ def cut(
     The examples after the first expect FASTMATTE_MODEL to name the network.
     """
     what = _what(what, background)
+    if linear_light and what != "composite":
+        raise click.UsageError("--linear-light is for a composite: name a --background")
     naming = NAMINGS[what]
     if model is None:
         raise click.UsageError(
@@ -164,7 +172,8 @@ def cut(
     if None in goals and sys.stdout.isatty():
         raise click.UsageError("the result would fill the terminal: name a file with -o")
 
-    make = _maker(what, None if background is None else _background(background))
+    behind = None if background is None else _background(background)
+    make = _maker(what, behind, linear_light=linear_light)
     import fastmatte as fm
 
     matter = fm.Matter(model, family=family, size=size, refine=refine, threads=threads)
@@ -291,14 +300,16 @@ def _colour(text: str) -> Colour | None:
     return red, green, blue
 
 
-def _maker(what: What, background: Background | None) -> Callable[[Matte], Image]:
+def _maker(
+    what: What, background: Background | None, *, linear_light: bool
+) -> Callable[[Matte], Image]:
     from fastmatte import kernels
 
     if what == "alpha":
         return lambda matte: kernels.quantise(matte.alpha)
     if background is None:
         return lambda matte: matte.cutout()
-    return lambda matte: matte.composite(background)
+    return lambda matte: matte.composite(background, linear_light=linear_light)
 
 
 class StoppedError(Exception):
