@@ -85,6 +85,17 @@ def to_tensor_numpy(image):
     return np.ascontiguousarray((image.astype(np.float32) * (1 / 255)).transpose(2, 0, 1))[None]
 
 
+def to_tensor_numpy_divided(image):
+    """As it is mostly written: dividing uint8 makes float64."""
+    return np.ascontiguousarray((image / 255).astype(np.float32).transpose(2, 0, 1))[None]
+
+
+def to_tensor_cv2_nv12(frame, size, filter):
+    """cvtColor, then as for any image."""
+    image = cv2().cvtColor(frame, cv2().COLOR_YUV2RGB_NV12)
+    return to_tensor_numpy(image if size is None else resize_cv2(image, size, filter))
+
+
 def to_tensor_cv2_resize(image, size, filter):
     """cv2.resize, then NumPy; the resized image is rounded to uint8."""
     return to_tensor_numpy(resize_cv2(image, size, filter))
@@ -103,6 +114,11 @@ def resize_cv2(image, size, filter):
         "area": module.INTER_AREA,
     }
     return module.resize(image, size[::-1], interpolation=modes[filter])
+
+
+def resize_to_levels_cv2(image, size, filter):
+    """convertScaleAbs rounds and clamps in one pass over the resized alpha."""
+    return cv2().convertScaleAbs(resize_cv2(image, size, filter), alpha=255)
 
 
 def estimate_foreground_cv2(image, alpha):

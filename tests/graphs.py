@@ -53,6 +53,21 @@ def modnet(path, **options):
     return brightness(path, **options)
 
 
+def modnet_half(path):
+    """The same computed in float32 between a float16 input and output."""
+    brightness(path)
+    model = onnx.load(path)
+    graph = model.graph
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    graph.node[0].input[0] = "wide"
+    graph.node[-1].output[0] = "alpha"
+    graph.node.insert(0, helper.make_node("Cast", ["input"], ["wide"], to=TensorProto.FLOAT))
+    graph.node.append(helper.make_node("Cast", ["alpha"], ["output"], to=TensorProto.FLOAT16))
+    onnx.save(model, path)
+    return path
+
+
 def selfie(path):
     return brightness(
         path,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 
@@ -118,6 +120,41 @@ def to_tensor(image, size, filter, scale, mean, std, pixel_format, layout):
     rgb = image[..., {"r": [0, 1, 2], "b": [2, 1, 0]}[pixel_format[0]]]
     levels = resample(rgb, size or rgb.shape[:2], filter)
     pixels = (levels * scale - np.array(mean)) / np.array(std)
+    return (pixels if layout == "nhwc" else pixels.transpose(2, 0, 1))[None]
+
+
+def letterbox(image_size, size):
+    """(x, y, width, height) of the largest image of the same aspect ratio, in the middle."""
+    scale = min(Fraction(n, m) for n, m in zip(size, image_size, strict=True))
+    height, width = (max(int(m * scale + Fraction(1, 2)), 1) for m in image_size)
+    return (size[1] - width) // 2, (size[0] - height) // 2, width, height
+
+
+def yuv_planes(frame, pixel_format):
+    """Y, U and V of a (H * 3 / 2, W) frame."""
+    height, width = frame.shape[0] // 3 * 2, frame.shape[1]
+    chroma = frame[height:].reshape(-1)
+    if pixel_format == "nv12":
+        u, v = chroma[::2], chroma[1::2]
+    else:
+        u, v = np.split(chroma, 2)
+    return frame[:height], *(c.reshape(height // 2, width // 2) for c in (u, v))
+
+
+def yuv_to_tensor(planes, size, filter, scale, mean, std, matrix, range, layout):
+    kr, kb = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}[matrix]
+    luma = np.array([kr, 1 - kr - kb, kb])
+    cb, cr = (
+        (np.array([0, 0, 1]) - luma) / (2 - 2 * kb),
+        (np.array([1, 0, 0]) - luma) / (2 - 2 * kr),
+    )
+    y, u, v = (resample(plane, size or planes[0].shape, filter) for plane in planes)
+    if range == "limited":
+        y, u, v = (y - 16) * 255 / 219, (u - 128) * 255 / 224, (v - 128) * 255 / 224
+    else:
+        u, v = u - 128, v - 128
+    rgb = np.stack([y, u, v], -1) @ np.linalg.inv(np.stack([luma, cb, cr])).T
+    pixels = (np.clip(rgb, 0, 255) * scale - np.array(mean)) / np.array(std)
     return (pixels if layout == "nhwc" else pixels.transpose(2, 0, 1))[None]
 
 

@@ -49,6 +49,17 @@ def test_network_sees_the_documented_tensor(graph, name, size, mean, std, pixel_
     np.testing.assert_allclose(alpha, oracles.resample(expected, (600, 800), "bilinear"), atol=2e-5)
 
 
+def test_float16_graph_sees_and_gives_float16(graph):
+    image = photo(64, 96)
+    matter = fm.Matter(graph("modnet_half"), size=(64, 96), refine="none")
+    assert matter.info.family == "modnet"
+    assert matter.signature.inputs[0].dtype == "float16"
+    seen = (image / 255 - 0.5) / 0.5
+    expected = sigmoid(graphs.SLOPE * seen.astype(np.float16).astype(float).mean(-1))
+    # Half a step of float16 below 1.
+    np.testing.assert_allclose(matter.alpha(image), expected, rtol=0, atol=2.0**-12 + 1e-6)
+
+
 def test_small_images_are_interpolated_for_the_network(graph):
     image = photo(100, 300)
     grown = oracles.resample(image.astype(float), (256, 256), "bilinear")
@@ -104,7 +115,7 @@ def test_family_said_by_hand(graph, tmp_path):
     np.testing.assert_allclose(matter.alpha(image), expected, atol=1e-5)
     with pytest.raises(ValueError, match=r"family: expected one of 'modnet'.*got 'u3net'"):
         fm.Matter(path, family="u3net")
-    with pytest.raises(ValueError, match="family: selfie needs one float32 RGB image"):
+    with pytest.raises(ValueError, match="family: selfie needs one RGB image"):
         fm.Matter(graph("unknown"), family="selfie").alpha(image)
 
 

@@ -59,6 +59,44 @@ def test_float32_is_close_to_oracle(isa, data, source, size, depth, filter, thre
         np.testing.assert_array_equal(result, fm.kernels.resize(image, size, filter=filter))
 
 
+def to_levels(values):
+    """float32 in [0, 1] as 255ths: clamped, one float32 product, rounded half up; NaN becomes 0."""
+    scaled = np.clip(np.nan_to_num(values, nan=0.0), 0, 1) * np.float32(255)
+    return np.floor(scaled.astype(np.float64) + 0.5).astype(np.uint8)
+
+
+@each_isa
+@given(
+    data=st.data(), source=sizes, size=sizes, depth=depths, filter=filters, threads=thread_counts
+)
+def test_float32_to_uint8_rounds_the_float32_result(
+    isa, data, source, size, depth, filter, threads
+):
+    image = data.draw(arrays((*source, *depth), np.float32)) * np.float32(1.5) - np.float32(0.25)
+    image[0, 0] = data.draw(st.sampled_from([0.0, np.nan, np.inf, -np.inf]))
+    guarded = Guarded((*size, *depth), np.uint8)
+    with np.errstate(invalid="ignore"):
+        expected = to_levels(fm.kernels.resize(image, size, filter=filter))
+    result = fm.kernels.resize(image, size, filter=filter, out=guarded.out, threads=threads)
+    assert result is guarded.out
+    np.testing.assert_array_equal(result, expected)
+    guarded.assert_untouched_outside()
+    again = fm.kernels.resize(image, size, filter=filter, dtype="uint8", threads=1)
+    np.testing.assert_array_equal(again, expected)
+
+
+@each_isa
+@given(data=st.data(), size=sizes, depth=depths, filter=st.sampled_from(["bilinear", "area"]))
+def test_exact_halves_are_means_of_four(isa, data, size, depth, filter):
+    image = data.draw(arrays((2 * size[0], 2 * size[1], *depth), np.uint8))
+    quads = image.reshape(size[0], 2, size[1], 2, *depth).astype(int).sum((1, 3))
+    guarded = Guarded((*size, *depth), np.uint8)
+    result = fm.kernels.resize(image, size, filter=filter, out=guarded.out)
+    np.testing.assert_array_equal(result, (quads + 2) // 4)
+    np.testing.assert_array_equal(result, oracles.resize(image, size, filter))
+    guarded.assert_untouched_outside()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("filter", FILTERS)
 @pytest.mark.parametrize(("source", "size"), RESIZES)
@@ -332,6 +370,17 @@ IMAGE = np.zeros((4, 6, 3), np.uint8)
         ({"filter": None}, ValueError, "filter: expected one of 'nearest', 'bilinear'"),
         ({"out": IMAGE}, ValueError, "out: expected (2, 3, 3) uint8, got (4, 6, 3) uint8"),
         ({"out": np.zeros((2, 3, 3))}, TypeError, "out: expected (2, 3, 3) uint8, got"),
+        ({"dtype": "float32"}, ValueError, "dtype: expected one of 'uint8', got 'float32'"),
+        (
+            {"image": IMAGE.astype(np.float32), "dtype": "int8"},
+            ValueError,
+            "dtype: expected one of 'float32', 'uint8', got 'int8'",
+        ),
+        (
+            {"image": IMAGE.astype(np.float32), "dtype": "uint8", "out": np.zeros((2, 3, 3))},
+            TypeError,
+            "out: expected (2, 3, 3) uint8, got",
+        ),
         ({"threads": -1}, ValueError, "threads: expected an integer from 1 to 1024, got -1"),
     ],
 )

@@ -17,6 +17,7 @@
 
 #include "core/buffer.h"
 #include "core/error.h"
+#include "core/half.h"
 #include "core/image_view.h"
 #include "core/tensor_view.h"
 
@@ -57,7 +58,7 @@ namespace detail {
 
 template <typename T>
 constexpr const char* dtype_name() {
-  return sizeof(T) == 1 ? "uint8" : "float32";
+  return sizeof(T) == 1 ? "uint8" : sizeof(T) == 2 ? "float16" : "float32";
 }
 
 inline std::string text_of(py::handle object) { return py::str(object).cast<std::string>(); }
@@ -103,6 +104,10 @@ inline void require_pixel_count(std::int64_t height, std::int64_t width, const c
 template <typename T>
 bool has_dtype(const py::array& array) {
   return py::isinstance<py::array_t<T>>(array);
+}
+template <>
+inline bool has_dtype<Half>(const py::array& array) {
+  return array.dtype().equal(py::dtype("float16"));
 }
 
 template <typename T>
@@ -250,8 +255,9 @@ OutputTensor<T> write_tensor(py::handle object, int channels, int height, int wi
   if (layout == Layout::nchw) shape = {1, channels, height, width};
   if (object.is_none()) {
     detail::require_pixel_count(height, width, "out");
-    py::array_t<T> array(shape);
-    return {{array.mutable_data(), channels, height, width, layout}, std::move(array)};
+    py::array array(py::dtype(detail::dtype_name<T>()), shape);
+    return {{static_cast<T*>(array.mutable_data()), channels, height, width, layout},
+            std::move(array)};
   }
   py::array array = detail::require_out<T>(object, shape);
   detail::require_contiguous<T>(array, "out");

@@ -40,21 +40,27 @@ void with_alpha(py::handle object, const char* name, const Call& call) {
   }
 }
 
+// A colour of three integers 0..255; expected says what else the argument may be.
+std::array<std::uint8_t, 3> read_colour(py::handle object, const char* name, const char* expected) {
+  if (!py::isinstance<py::sequence>(object) || py::isinstance<py::str>(object) ||
+      py::len(object) != 3) {
+    detail::throw_type(name, expected, detail::text_of(py::repr(object)));
+  }
+  std::array<std::uint8_t, 3> colour{};
+  for (std::size_t c = 0; c < 3; ++c) {
+    colour[c] = static_cast<std::uint8_t>(
+        read_integer(py::object(py::reinterpret_borrow<py::sequence>(object)[c]), name, 0, 255));
+  }
+  return colour;
+}
+
 // A background: an image of the foreground's size, or one row of a colour that stands for all rows.
 Input<std::uint8_t> read_background(py::handle object, ImageView<const std::uint8_t> foreground) {
   if (py::isinstance<py::array>(object)) {
     return read_image<std::uint8_t>(object, "background", {3});
   }
-  if (!py::isinstance<py::sequence>(object) || py::isinstance<py::str>(object) ||
-      py::len(object) != 3) {
-    detail::throw_type("background", "an (H, W, 3) uint8 array or a colour (r, g, b)",
-                       detail::text_of(py::repr(object)));
-  }
-  std::array<std::uint8_t, 3> colour{};
-  for (std::size_t c = 0; c < 3; ++c) {
-    colour[c] = static_cast<std::uint8_t>(read_integer(
-        py::object(py::reinterpret_borrow<py::sequence>(object)[c]), "background", 0, 255));
-  }
+  const auto colour =
+      read_colour(object, "background", "an (H, W, 3) uint8 array or a colour (r, g, b)");
   Buffer<std::uint8_t> row(static_cast<std::size_t>(foreground.row_elements()));
   for (int x = 0; x < foreground.width; ++x) std::memcpy(row.data() + 3 * x, colour.data(), 3);
   ImageView<const std::uint8_t> view{row.data(), foreground.height, foreground.width, 3, 0};
@@ -84,25 +90,179 @@ GuidedArguments read_guided(py::handle guide, py::handle alpha, py::handle radiu
           read_number(eps, "eps", 1e-9)};
 }
 
-template <typename T>
+template <typename T, typename Out>
 py::array resize_array(py::handle image, std::pair<int, int> size, Filter filter, py::handle out,
                        int threads) {
   const auto input = read_image<T>(image, "image", {1, 3, 4});
-  auto result = write_image<T>(out, size.first, size.second, input.view.channels);
+  auto result = write_image<Out>(out, size.first, size.second, input.view.channels);
   return filled(result, [&] { resize(input.view, result.view, filter, threads); });
 }
 
+enum class Planes { interleaved, nv12, i420 };
+
 struct PixelFormat {
+  Planes planes;
   int channels;
   ChannelOrder order;
 };
 
 PixelFormat read_pixel_format(py::handle object) {
   return read_choice<PixelFormat>(object, "pixel_format",
-                                  {{"rgb", {3, ChannelOrder::rgb}},
-                                   {"bgr", {3, ChannelOrder::bgr}},
-                                   {"rgba", {4, ChannelOrder::rgb}},
-                                   {"bgra", {4, ChannelOrder::bgr}}});
+                                  {{"rgb", {Planes::interleaved, 3, ChannelOrder::rgb}},
+                                   {"bgr", {Planes::interleaved, 3, ChannelOrder::bgr}},
+                                   {"rgba", {Planes::interleaved, 4, ChannelOrder::rgb}},
+                                   {"bgra", {Planes::interleaved, 4, ChannelOrder::bgr}},
+                                   {"nv12", {Planes::nv12, 1, ChannelOrder::rgb}},
+                                   {"i420", {Planes::i420, 1, ChannelOrder::rgb}}});
+}
+
+std::string text_of_size(int height, int width) {
+  return std::to_string(height) + " x " + std::to_string(width);
+}
+
+// The planes of a frame, and the arrays that hold them.
+struct YuvInput {
+  Input<std::uint8_t> arrays[3];
+  YuvImage view;
+};
+
+// The frame in one array, as OpenCV, V4L2 and PyAV's to_ndarray have it: luma, then chroma.
+YuvInput read_joined_yuv(py::handle object, bool planar) {
+  YuvInput input;
+  input.arrays[0] = read_image<std::uint8_t>(object, "image", {1});
+  const auto& all = input.arrays[0].view;
+  if (all.height % 3 != 0 || all.width % 2 != 0) {
+    throw ArgumentError("image", "(H * 3 / 2, W) with even H and W, or a tuple of planes",
+                        text_of_size(all.height, all.width));
+  }
+  const int height = all.height / 3 * 2, width = all.width;
+  input.view.y = {all.data, height, width, 1, all.row_stride};
+  if (!planar) {
+    input.view.u = {all.row(height), height / 2, width / 2, 2, all.row_stride};
+    return input;
+  }
+  // Two rows of U lie in one of the array, so rows apart would tear them.
+  if (all.row_stride != width) {
+    throw ArgumentError("image", "a C-contiguous array for 'i420', or a tuple of planes",
+                        "strides " + detail::text_of(input.arrays[0].array.attr("strides")));
+  }
+  input.view.u = {all.row(height), height / 2, width / 2, 1, width / 2};
+  input.view.v = {input.view.u.row(height / 2), height / 2, width / 2, 1, width / 2};
+  return input;
+}
+
+// (y, uv) or (y, u, v), each with rows of its own stride, as decoders have them.
+YuvInput read_split_yuv(const py::sequence& planes, bool planar) {
+  static constexpr const char* names[] = {"image[0]", "image[1]", "image[2]"};
+  YuvInput input;
+  const auto plane = [&](std::size_t i, std::initializer_list<int> channels) {
+    input.arrays[i] = read_image<std::uint8_t>(py::object(planes[i]), names[i], channels);
+    return input.arrays[i].view;
+  };
+  auto& view = input.view;
+  view.y = plane(0, {1});
+  if (view.y.height % 2 != 0 || view.y.width % 2 != 0) {
+    throw ArgumentError(names[0], "even height and width",
+                        text_of_size(view.y.height, view.y.width));
+  }
+  const int height = view.y.height / 2, width = view.y.width / 2;
+  const auto require_chroma = [&](const char* name, auto chroma) {
+    if (chroma.height == height && chroma.width == width) return;
+    throw ArgumentError(name, "half the size of luma, " + text_of_size(height, width),
+                        text_of_size(chroma.height, chroma.width));
+  };
+  if (planar) {
+    view.u = plane(1, {1});
+    view.v = plane(2, {1});
+    require_chroma(names[2], view.v);
+  } else {
+    view.u = plane(1, {1, 2});
+    // (H / 2, W) is (H / 2, W / 2, 2) seen flat.
+    if (view.u.channels == 1 && view.u.width % 2 == 0) {
+      view.u.width /= 2;
+      view.u.channels = 2;
+    }
+  }
+  require_chroma(names[1], view.u);
+  if (!planar && view.u.channels == 1) require_chroma(names[1], ImageView<const std::uint8_t>{});
+  return input;
+}
+
+YuvInput read_yuv(py::handle object, bool planar, py::handle matrix, py::handle range) {
+  const bool split = py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object);
+  const std::size_t count = planar ? 3 : 2;
+  if (split && py::len(object) != count) {
+    throw ArgumentError("image", planar ? "planes (y, u, v)" : "planes (y, uv)",
+                        std::to_string(py::len(object)) + " planes");
+  }
+  YuvInput input = split ? read_split_yuv(py::reinterpret_borrow<py::sequence>(object), planar)
+                         : read_joined_yuv(object, planar);
+  input.view.matrix = read_choice<YuvMatrix>(
+      matrix, "matrix", {{"bt601", YuvMatrix::bt601}, {"bt709", YuvMatrix::bt709}});
+  input.view.range = read_choice<YuvRange>(
+      range, "range", {{"limited", YuvRange::limited}, {"full", YuvRange::full}});
+  return input;
+}
+
+// (x, y, width, height) inside an image, all of it where object is None; multiples of step.
+Box read_crop(py::handle object, int height, int width, int step) {
+  if (object.is_none()) return {0, 0, width, height};
+  if (!py::isinstance<py::sequence>(object) || py::isinstance<py::str>(object) ||
+      py::len(object) != 4) {
+    detail::throw_type("crop", "(x, y, width, height)", detail::text_of(py::repr(object)));
+  }
+  std::array<int, 4> values{};
+  for (std::size_t i = 0; i < 4; ++i) {
+    values[i] =
+        static_cast<int>(read_integer(py::object(py::reinterpret_borrow<py::sequence>(object)[i]),
+                                      "crop", i < 2 ? 0 : 1, kMaxPixels));
+  }
+  const Box box{values[0], values[1], values[2], values[3]};
+  if (box.x > width - box.width || box.y > height - box.height) {
+    throw ArgumentError("crop", "a part of the image, " + text_of_size(height, width),
+                        detail::text_of(py::repr(object)));
+  }
+  for (const int value : values) {
+    if (value % step == 0) continue;
+    throw ArgumentError("crop", "even numbers, for chroma has half the size",
+                        detail::text_of(py::repr(object)));
+  }
+  return box;
+}
+
+template <typename T>
+ImageView<T> part_of(ImageView<T> image, Box box) {
+  return {image.row(box.y) + std::ptrdiff_t{box.x} * image.channels, box.height, box.width,
+          image.channels, image.row_stride};
+}
+
+// Calls run(image, order): what to_tensor reads, of a size that crop has cut.
+template <typename Run>
+py::array with_frame(py::handle image, py::handle pixel_format, py::handle crop, py::handle matrix,
+                     py::handle range, const Run& run) {
+  const PixelFormat format = read_pixel_format(pixel_format);
+  if (format.planes == Planes::interleaved) {
+    const auto input = read_image<std::uint8_t>(image, "image", {format.channels});
+    const auto& view = input.view;
+    return run(part_of(view, read_crop(crop, view.height, view.width, 1)), format.order);
+  }
+  const auto input = read_yuv(image, format.planes == Planes::i420, matrix, range);
+  YuvImage view = input.view;
+  const Box box = read_crop(crop, view.y.height, view.y.width, 2);
+  const Box half{box.x / 2, box.y / 2, box.width / 2, box.height / 2};
+  view.y = part_of(view.y, box);
+  view.u = part_of(view.u, half);
+  if (view.v.data) view.v = part_of(view.v, half);
+  return run(view, format.order);
+}
+
+ImageView<const std::uint8_t> first_plane(ImageView<const std::uint8_t> image) { return image; }
+ImageView<const std::uint8_t> first_plane(const YuvImage& image) { return image.y; }
+
+template <typename T>
+void to_tensor(const YuvImage& image, TensorView<T> out, const Placement& place, Filter filter,
+               ChannelOrder, const Levels& levels, int threads) {
+  fastmatte::to_tensor(image, out, place, filter, levels, threads);
 }
 
 // (x * scale - mean) / std as one multiplication and one addition.
@@ -219,8 +379,8 @@ void register_kernels(py::module_& module) {
     const int count = read_threads(threads);
     return filled(result, [&] { quantise(source.view, result.view, count); });
   });
-  module.def("resize", [](py::object image, py::object size, py::object filter, py::object out,
-                          py::object threads) {
+  module.def("resize", [](py::object image, py::object size, py::object filter, py::object dtype,
+                          py::object out, py::object threads) {
     const auto to = read_size(size, "size");
     const auto kind = read_choice<Filter>(filter, "filter",
                                           {{"nearest", Filter::nearest},
@@ -229,26 +389,55 @@ void register_kernels(py::module_& module) {
                                            {"bicubic", Filter::bicubic},
                                            {"lanczos3", Filter::lanczos3}});
     const int count = read_threads(threads);
-    return holds<float>(image) ? resize_array<float>(image, to, kind, out, count)
-                               : resize_array<std::uint8_t>(image, to, kind, out, count);
+    if (!holds<float>(image)) {
+      if (!dtype.is_none()) read_choice<bool>(dtype, "dtype", {{"uint8", true}});
+      return resize_array<std::uint8_t, std::uint8_t>(image, to, kind, out, count);
+    }
+    return with_alpha_dtype(dtype, out, [&](auto zero) {
+      return resize_array<float, decltype(zero)>(image, to, kind, out, count);
+    });
   });
-  module.def("to_tensor", [](py::object image, py::object size, py::object filter, py::object scale,
-                             py::object mean, py::object std, py::object pixel_format,
-                             py::object layout, py::object out, py::object threads) {
-    const PixelFormat format = read_pixel_format(pixel_format);
-    const auto input = read_image<std::uint8_t>(image, "image", {format.channels});
-    const auto [height, width] =
-        size.is_none() ? std::pair(input.view.height, input.view.width) : read_size(size, "size");
-    const auto kind = read_choice<Filter>(filter, "filter",
-                                          {{"bilinear", Filter::bilinear}, {"area", Filter::area}});
-    const Levels levels = read_levels(scale, mean, std);
-    const auto order =
-        read_choice<Layout>(layout, "layout", {{"nchw", Layout::nchw}, {"nhwc", Layout::nhwc}});
-    const int count = read_threads(threads);
-    auto result = write_tensor<float>(out, 3, height, width, order);
-    return filled(result,
-                  [&] { to_tensor(input.view, result.view, kind, format.order, levels, count); });
+  module.def("letterbox", [](py::object image_size, py::object size) {
+    const auto [image_height, image_width] = read_size(image_size, "image_size");
+    const auto [height, width] = read_size(size, "size");
+    const Box box = letterbox(image_height, image_width, height, width);
+    return py::make_tuple(box.x, box.y, box.width, box.height);
   });
+  module.def(
+      "to_tensor", [](py::object image, py::object size, py::object crop, py::object around,
+                      py::object filter, py::object scale, py::object mean, py::object std,
+                      py::object pixel_format, py::object matrix, py::object range,
+                      py::object layout, py::object dtype, py::object out, py::object threads) {
+        return with_frame(
+            image, pixel_format, crop, matrix, range, [&](const auto& frame, ChannelOrder colours) {
+              const auto view = first_plane(frame);
+              const auto [height, width] =
+                  size.is_none() ? std::pair(view.height, view.width) : read_size(size, "size");
+              Placement place{{0, 0, width, height}};
+              if (!around.is_none()) {
+                const auto colour = read_colour(around, "letterbox", "a colour (r, g, b)");
+                std::copy(colour.begin(), colour.end(), place.around);
+                place.box = letterbox(view.height, view.width, height, width);
+              }
+              const auto kind = read_choice<Filter>(
+                  filter, "filter", {{"bilinear", Filter::bilinear}, {"area", Filter::area}});
+              const Levels levels = read_levels(scale, mean, std);
+              const auto order = read_choice<Layout>(
+                  layout, "layout", {{"nchw", Layout::nchw}, {"nhwc", Layout::nhwc}});
+              const bool half =
+                  dtype.is_none()
+                      ? holds<Half>(out)
+                      : read_choice<bool>(dtype, "dtype", {{"float32", false}, {"float16", true}});
+              const int count = read_threads(threads);
+              const auto fill = [&](auto zero) {
+                auto result = write_tensor<decltype(zero)>(out, 3, height, width, order);
+                return filled(result, [&] {
+                  to_tensor(frame, result.view, place, kind, colours, levels, count);
+                });
+              };
+              return half ? fill(Half{}) : fill(float{});
+            });
+      });
   const auto def_rgba = [&](const char* name, auto kernel) {
     module.def(name, [kernel](py::object rgba, py::object out, py::object threads) {
       const auto image = read_image<std::uint8_t>(rgba, "rgba", {4});

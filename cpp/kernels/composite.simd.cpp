@@ -3,7 +3,7 @@
 // bytes.
 #include "kernels/composite.h"
 
-#include "simd/vec.h"
+#include "simd/portable.h"
 
 namespace fastmatte::FASTMATTE_ISA {
 namespace {

@@ -181,7 +181,8 @@ Coefficients coefficients_of(ImageView<const std::uint8_t> guide, ImageView<cons
   const std::size_t pixels = size_of(height) * size_of(width);
   const Buffer<float> small_guide(size_of(channels) * pixels);
   const TensorView<float> small{small_guide.data(), channels, height, width, Layout::nchw};
-  to_tensor(guide, small, Filter::area, ChannelOrder::rgb, kCentred, threads);
+  const Placement whole{{0, 0, width, height}};
+  to_tensor(guide, small, whole, Filter::area, ChannelOrder::rgb, kCentred, threads);
 
   const std::size_t stride = aligned_count<float>(size_of(width));
   Coefficients result{height, width, channels + 1, static_cast<std::ptrdiff_t>(stride),

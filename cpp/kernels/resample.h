@@ -35,6 +35,17 @@ enum class Filter {
 constexpr int kWeightBits = 14;
 constexpr int kPassBits = 6;
 
+// The inputs of every output along a row, as a row function takes them; of Axis, below.
+template <typename Weight>
+struct RowTaps {
+  const int* start;
+  const int* count;
+  const Weight* weights;
+  int taps;
+  int input;
+  int output;
+};
+
 // Which inputs make each output along one axis: weights[i * taps + t] for input start[i] + t, with
 // t < count[i] <= taps; the rest of the taps weights are 0. No weight at either end of a run is 0:
 // where an input has no part in an output its NaN has none either.
@@ -46,6 +57,10 @@ struct Axis {
   Buffer<int> start;
   Buffer<int> count;
   Buffer<Weight> weights;
+
+  RowTaps<Weight> row_taps() const noexcept {
+    return {start.data(), count.data(), weights.data(), taps, input, output};
+  }
 };
 
 // Weight is float, or int16_t for weights in 2^-14 that sum to exactly 2^14. The integers are the
@@ -67,16 +82,6 @@ struct RowRing {
   std::ptrdiff_t stride;
   int first;
   int ring;
-};
-
-template <typename Weight>
-struct RowTaps {
-  const int* start;
-  const int* count;
-  const Weight* weights;
-  int taps;
-  int input;
-  int output;
 };
 
 // mix_rows_<in>_<out>: out[i] = sum over t < count of weights[t] * row t [i], in that order.
@@ -141,67 +146,81 @@ Bands resample_bands(ImageView<In> image, int height, int width, int threads) {
   return Bands(height, rows_per_band(static_cast<int>(pixels)), threads);
 }
 
-// Resamples image to height x width. For each output row y, once and on some worker, row_of(worker,
-// y) says where to write it and done(worker, y) is told that it is there.
+// One image on its way to height x width: the axes, and what each worker keeps between rows.
 //
 // The columns pass runs along rows and is the slower one, so it runs on the fewer rows: after the
-// rows pass where the height shrinks, before it where the height grows. bands are resample_bands.
+// rows pass where the height shrinks, before it where the height grows.
+template <typename Weight, typename In>
+class Resampler {
+ public:
+  using Middle = typename Mixers<In, Weight>::Middle;
+  using Out = typename Mixers<In, Weight>::Out;
+
+  Resampler(ImageView<const In> image, int height, int width, Filter filter, int workers)
+      : image_(image),
+        down_(make_axis<Weight>(filter, image.height, height)),
+        across_(make_axis<Weight>(filter, image.width, width)),
+        grows_(height > image.height) {
+    if (!grows_) {
+      middle_ = Slices<Middle>(workers, static_cast<std::size_t>(image.row_elements()));
+      return;
+    }
+    // A ring of as many finished input rows as one output row may need; each keeps the number of
+    // the row it holds, so that a worker's next band finds those that it shares with the last.
+    const auto ring = static_cast<std::size_t>(down_.taps);
+    slice_ = aligned_count<Middle>(static_cast<std::size_t>(width) *
+                                   static_cast<std::size_t>(image.channels));
+    middle_ = Slices<Middle>(workers, ring * slice_);
+    held_ = Slices<int>(workers, ring);
+    for (int worker = 0; worker < workers; ++worker) std::fill_n(held_[worker], ring, -1);
+  }
+
+  // Writes output row y; no two calls with the same worker may overlap.
+  void row(int worker, int y, Out* out) const noexcept {
+    const int start = down_.start[static_cast<std::size_t>(y)];
+    const int count = down_.count[static_cast<std::size_t>(y)];
+    const Weight* weights =
+        &down_.weights[static_cast<std::size_t>(y) * static_cast<std::size_t>(down_.taps)];
+    Middle* const middle = middle_[worker];
+    if (!grows_) {
+      const RowRing<In> rows{image_.row(start), image_.row_stride, 0, image_.height};
+      mix_.rows_first(rows, weights, count, middle, image_.row_elements());
+      mix_.columns_last(middle, across_.row_taps(), image_.channels, out);
+      return;
+    }
+    int* const held = held_[worker];
+    for (int source = start; source < start + count; ++source) {
+      const int place = source % down_.taps;
+      if (held[place] == source) continue;
+      mix_.columns_first(image_.row(source), across_.row_taps(), image_.channels,
+                         middle + static_cast<std::size_t>(place) * slice_);
+      held[place] = source;
+    }
+    const RowRing<Middle> rows{middle, static_cast<std::ptrdiff_t>(slice_), start % down_.taps,
+                               down_.taps};
+    mix_.rows_last(rows, weights, count, out, across_.output * image_.channels);
+  }
+
+ private:
+  Mixers<In, Weight> mix_;
+  ImageView<const In> image_;
+  Axis<Weight> down_;
+  Axis<Weight> across_;
+  bool grows_;
+  std::size_t slice_ = 0;
+  Slices<Middle> middle_;
+  Slices<int> held_;
+};
+
+// Resamples image to height x width. For each output row y, once and on some worker, row_of(worker,
+// y) says where to write it and done(worker, y) is told that it is there. bands are resample_bands.
 template <typename Weight, typename In, typename RowOf, typename Done>
 void resample(ImageView<const In> image, int height, int width, Filter filter, const Bands& bands,
               const RowOf& row_of, const Done& done) {
-  const Mixers<In, Weight> mix;
-  using Middle = typename Mixers<In, Weight>::Middle;
-  const Axis<Weight> down = make_axis<Weight>(filter, image.height, height);
-  const Axis<Weight> across = make_axis<Weight>(filter, image.width, width);
-  const RowTaps<Weight> columns{across.start.data(), across.count.data(), across.weights.data(),
-                                across.taps,         image.width,         width};
-  const int channels = image.channels;
-  const auto workers = static_cast<std::size_t>(bands.workers);
-
-  if (height <= image.height) {
-    const std::size_t slice = aligned_count<Middle>(static_cast<std::size_t>(image.row_elements()));
-    const Buffer<Middle> middle(workers * slice);
-    parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
-      Middle* mixed = middle.data() + static_cast<std::size_t>(worker) * slice;
-      for (int y = begin; y < end; ++y) {
-        const RowRing<In> rows{image.row(down.start[static_cast<std::size_t>(y)]), image.row_stride,
-                               0, image.height};
-        const auto first_weight = static_cast<std::size_t>(y) * static_cast<std::size_t>(down.taps);
-        mix.rows_first(rows, &down.weights[first_weight], down.count[static_cast<std::size_t>(y)],
-                       mixed, image.row_elements());
-        mix.columns_last(mixed, columns, channels, row_of(worker, y));
-        done(worker, y);
-      }
-    });
-    return;
-  }
-
-  // A ring of as many finished input rows as one output row may need; each keeps the number of the
-  // row it holds, so that a worker's next band finds those that it shares with the last.
-  const std::size_t slice =
-      aligned_count<Middle>(static_cast<std::size_t>(width) * static_cast<std::size_t>(channels));
-  const auto ring = static_cast<std::size_t>(down.taps);
-  const Buffer<Middle> middle(workers * ring * slice);
-  const std::size_t held_slice = aligned_count<int>(ring);
-  const Buffer<int> held(workers * held_slice);
-  std::fill_n(held.data(), workers * held_slice, -1);
+  const Resampler<Weight, In> rows(image, height, width, filter, bands.workers);
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
-    Middle* mixed = middle.data() + static_cast<std::size_t>(worker) * ring * slice;
-    int* holds = held.data() + static_cast<std::size_t>(worker) * held_slice;
     for (int y = begin; y < end; ++y) {
-      const int start = down.start[static_cast<std::size_t>(y)];
-      const int count = down.count[static_cast<std::size_t>(y)];
-      for (int source = start; source < start + count; ++source) {
-        const int place = source % down.taps;
-        if (holds[place] == source) continue;
-        mix.columns_first(image.row(source), columns, channels,
-                          mixed + static_cast<std::size_t>(place) * slice);
-        holds[place] = source;
-      }
-      const RowRing<Middle> rows{mixed, static_cast<std::ptrdiff_t>(slice), start % down.taps,
-                                 down.taps};
-      const auto first_weight = static_cast<std::size_t>(y) * static_cast<std::size_t>(down.taps);
-      mix.rows_last(rows, &down.weights[first_weight], count, row_of(worker, y), width * channels);
+      rows.row(worker, y, row_of(worker, y));
       done(worker, y);
     }
   });

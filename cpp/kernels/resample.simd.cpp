@@ -1,6 +1,10 @@
 // Rows pass: plain loops, four taps at a time. Columns pass: one pixel is one vector of four lanes,
-// which SSE2 and NEON have in their baselines; taps follow each other in order on every ISA.
+// which SSE2 and NEON have in their baselines; float taps follow each other in order on every ISA.
+// Integer sums are exact in any order, so they take two taps at a time where there are pair
+// products.
 #include "kernels/resample.h"
+
+#include "simd/vec.h"
 
 namespace fastmatte::FASTMATTE_ISA {
 namespace {
@@ -65,9 +69,9 @@ constexpr int kBlock = 1024;
 
 template <typename Sum, typename In, typename Weight, typename Out>
 static inline void mix_rows(const RowRing<In>& rows, const Weight* weights, int count, Out* out,
-                            int elements) noexcept {
+                            int elements, int x = 0) noexcept {
   alignas(64) Sum sum[kBlock];
-  for (int x = 0; x < elements; x += kBlock) {
+  for (; x < elements; x += kBlock) {
     const int n = elements - x < kBlock ? elements - x : kBlock;
     if (count <= 4) {
       add_last_taps<true>(rows, weights, 0, count, x, n, sum, out + x);
@@ -81,6 +85,54 @@ static inline void mix_rows(const RowRing<In>& rows, const Weight* weights, int 
     add_last_taps<false>(rows, weights, t, count - t, x, n, sum, out + x);
   }
 }
+
+#if defined(FASTMATTE_VEC)
+constexpr int kMostPairedTaps = 64;
+
+// The two weights of every int's pair of shorts.
+static inline Ints weight_pair(int first, int second) noexcept {
+  return all_ints(static_cast<int>(static_cast<unsigned>(first & 0xffff) |
+                                   static_cast<unsigned>(second) << 16));
+}
+
+static inline Ints load_shorts(const std::int16_t* from) noexcept { return load(from); }
+static inline void store_shorts(Ints value, std::int16_t* to) noexcept { store(value, to); }
+
+// All taps of a register of elements before the next: no sum goes through memory.
+template <typename In, typename Out>
+static inline void mix_rows_in_pairs(const RowRing<In>& rows, const std::int16_t* weights,
+                                     int count, Out* out, int elements) noexcept {
+  constexpr int shift = sizeof(Out) == 1 ? kWeightBits + kPassBits : kWeightBits - kPassBits;
+  constexpr int step = 2 * kInts;
+  int x = 0;
+  if (count <= kMostPairedTaps) {
+    const In* from[kMostPairedTaps + 1];
+    Ints pairs[kMostPairedTaps / 2];
+    const int even = (count + 1) / 2 * 2;
+    for (int t = 0; t < even; ++t) from[t] = row_of(rows, t < count ? t : 0);
+    for (int t = 0; t < even; t += 2) {
+      pairs[t / 2] = weight_pair(weights[t], t + 1 < count ? weights[t + 1] : 0);
+    }
+    const Ints half = all_ints(1 << (shift - 1));
+    for (; x + step <= elements; x += step) {
+      Ints low = half, high = half;
+      for (int t = 0; t < even; t += 2) {
+        const Ints a = load_shorts(from[t] + x), b = load_shorts(from[t + 1] + x);
+        low = add_ints(low, multiply_add_pairs(pair_low(a, b), pairs[t / 2]));
+        high = add_ints(high, multiply_add_pairs(pair_high(a, b), pairs[t / 2]));
+      }
+      store_shorts(narrow(shift_right<shift>(low), shift_right<shift>(high)), out + x);
+    }
+  }
+  mix_rows<int>(rows, weights, count, out, elements, x);
+}
+#else
+template <typename In, typename Out>
+static inline void mix_rows_in_pairs(const RowRing<In>& rows, const std::int16_t* weights,
+                                     int count, Out* out, int elements) noexcept {
+  mix_rows<int>(rows, weights, count, out, elements);
+}
+#endif
 
 // Four lanes of T.
 template <typename T>
@@ -215,8 +267,8 @@ static inline Pixel<Sum> mix_pixel(const In* row, const RowTaps<Weight>& taps, i
 // Three channels are read and written as four lanes, the fourth being the next pixel's first, but
 // where there is no next pixel.
 template <int kChannels, bool kTwo, typename Sum, typename In, typename Weight, typename Out>
-static inline void mix_pixels(const In* row, const RowTaps<Weight>& taps, Out* out) noexcept {
-  int x = 0;
+static inline void mix_pixels(const In* row, const RowTaps<Weight>& taps, Out* out,
+                              int x = 0) noexcept {
   for (; x < taps.output - 1; ++x) {
     if (kChannels == 3 && taps.start[x] + taps.count[x] == taps.input) break;
     store_pixel<4>(mix_pixel<kChannels, 4, kTwo, Sum>(row, taps, x), out + x * kChannels);
@@ -253,7 +305,125 @@ static inline void mix_column_2(const In* row, const RowTaps<Weight>& taps, Out*
   }
 }
 
-#if defined(FASTMATTE_SHUFFLES)
+#if defined(FASTMATTE_VEC)
+// Four outputs a lane, whose inputs one load of 16 bytes holds: they reach at most 3 * 4 + 2 far.
+template <typename Weight>
+static inline bool lanes_hold_inputs(const RowTaps<Weight>& taps) noexcept {
+  return taps.input <= 4 * static_cast<std::int64_t>(taps.output);
+}
+
+// Four inputs' numbers a lane, counted from the lane's first.
+static inline Ints within_lanes(Ints start) noexcept {
+  return subtract_ints(start, first_int_of_lanes(start));
+}
+
+template <typename Sum>
+static inline void mix_column_2(const std::uint8_t* row, const RowTaps<std::int16_t>& taps,
+                                std::int16_t* out) noexcept {
+  constexpr int shift = kWeightBits - kPassBits;
+  const auto sums = [&](int x) {
+    __m128i inputs[kLanes];
+    for (int l = 0; l < kLanes; ++l) inputs[l] = load_lane(row + taps.start[x + 8 * l]);
+    const Ints at = within_lanes(load_lanes(taps.start + x, 8 * sizeof(int)));
+    // Bytes `at` and `at + 1` become shorts; a byte number above 127 picks 0.
+    const Ints which =
+        add_ints(add_ints(at, shift_left<16>(at)), all_ints(static_cast<int>(0x80018000u)));
+    const Ints weights = load_lanes(taps.weights + 2 * x, 8 * 2 * sizeof(std::int16_t));
+    const Ints sum = multiply_add_pairs(pick_bytes(join(inputs), which), weights);
+    return shift_right<shift>(add_ints(sum, all_ints(1 << (shift - 1))));
+  };
+  const auto fits = [&](int i) { return i < taps.output && taps.start[i] + 16 <= taps.input; };
+  int x = 0;
+  if (lanes_hold_inputs(taps)) {
+    for (; x + 2 * kInts <= taps.output && fits(x + 2 * kInts - 4); x += 2 * kInts) {
+      store(narrow(sums(x), sums(x + 4)), out + x);
+    }
+  }
+  mix_column_2<Sum, std::uint8_t, std::int16_t, std::int16_t>(row, taps, out, x);
+}
+
+template <typename Sum>
+static inline void mix_column_2(const std::uint8_t* row, const RowTaps<float>& taps,
+                                float* out) noexcept {
+  const Ints second = all_ints(1), none = all_ints(static_cast<int>(0xffffff00u));
+  const auto fits = [&](int i) { return taps.start[i] + 16 <= taps.input; };
+  int x = 0;
+  if (lanes_hold_inputs(taps)) {
+    for (; x + kInts <= taps.output && fits(x + kInts - 4); x += kInts) {
+      __m128i inputs[kLanes];
+      for (int l = 0; l < kLanes; ++l) inputs[l] = load_lane(row + taps.start[x + 4 * l]);
+      const Ints which = add_ints(within_lanes(load(taps.start + x)), none);
+      const Ints pixels = join(inputs);
+      const Floats a = to_floats(pick_bytes(pixels, which));
+      const Floats b = to_floats(pick_bytes(pixels, add_ints(which, second)));
+      // A missing second tap has weight 0, and bytes are finite.
+      store(a * even_floats(taps.weights + 2 * x) + b * odd_floats(taps.weights + 2 * x), out + x);
+    }
+  }
+  mix_column_2<Sum, std::uint8_t, float, float>(row, taps, out, x);
+}
+
+// Both pixels of an output in one load of 8 bytes, the channels paired by one shuffle.
+template <int kChannels>
+static inline void mix_pixels_2(const std::uint8_t* row, const RowTaps<std::int16_t>& taps,
+                                std::int16_t* out) noexcept {
+  constexpr int shift = kWeightBits - kPassBits;
+  constexpr char z = -128, n = kChannels;
+  const __m128i which =
+      kChannels == 3 ? _mm_setr_epi8(0, z, n, z, 1, z, n + 1, z, 2, z, n + 2, z, z, z, z, z)
+                     : _mm_setr_epi8(0, z, n, z, 1, z, n + 1, z, 2, z, n + 2, z, 3, z, n + 3, z);
+  const auto sum = [&](int x) {
+    const auto* from = row + static_cast<std::ptrdiff_t>(taps.start[x]) * kChannels;
+    int weights;
+    __builtin_memcpy(&weights, taps.weights + 2 * x, sizeof weights);
+    const __m128i pixels = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    const __m128i total = _mm_madd_epi16(_mm_shuffle_epi8(pixels, which), _mm_set1_epi32(weights));
+    return _mm_srai_epi32(_mm_add_epi32(total, _mm_set1_epi32(1 << (shift - 1))), shift);
+  };
+  // The 8 bytes reach 2 beyond two pixels of three channels, and so does what is written.
+  const auto fits = [&](int x) {
+    return x < taps.output && taps.start[x] + (kChannels == 3 ? 3 : 2) <= taps.input;
+  };
+  int x = 0;
+  for (; x + 2 < taps.output && fits(x + 1); x += 2) {
+    const __m128i both = _mm_packs_epi32(sum(x), sum(x + 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(out + kChannels * x), both);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(out + kChannels * (x + 1)),
+                     _mm_unpackhi_epi64(both, both));
+  }
+  mix_pixels<kChannels, true, int>(row, taps, out, x);
+}
+#endif
+
+#if defined(__AVX2__)
+// Eight outputs of an enlargement have their inputs in two registers, one an element further on.
+template <typename Sum>
+static inline void mix_column_2(const float* row, const RowTaps<float>& taps, float* out) noexcept {
+  int x = 0;
+  if (taps.input <= taps.output) {
+    for (; x + 8 <= taps.output && taps.start[x] + 9 <= taps.input; x += 8) {
+      const auto* start = reinterpret_cast<const __m256i*>(taps.start + x);
+      const auto* count = reinterpret_cast<const __m256i*>(taps.count + x);
+      const __m256i at =
+          _mm256_sub_epi32(_mm256_loadu_si256(start), _mm256_set1_epi32(taps.start[x]));
+      const float* from = row + taps.start[x];
+      const __m256 a = _mm256_permutevar8x32_ps(_mm256_loadu_ps(from), at);
+      const __m256 b = _mm256_permutevar8x32_ps(_mm256_loadu_ps(from + 1), at);
+      const __m256 w = _mm256_loadu_ps(taps.weights + 2 * x);
+      const __m256 v = _mm256_loadu_ps(taps.weights + 2 * x + 8);
+      // Low halves of the lanes of both are outputs 0, 1, 4, 5 and 2, 3, 6, 7 of the weights.
+      const __m256i order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
+      const __m256 wa = _mm256_permutevar8x32_ps(_mm256_shuffle_ps(w, v, 0x88), order);
+      const __m256 wb = _mm256_permutevar8x32_ps(_mm256_shuffle_ps(w, v, 0xdd), order);
+      const __m256 two =
+          _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_loadu_si256(count), _mm256_set1_epi32(1)));
+      const __m256 second = _mm256_and_ps(_mm256_mul_ps(b, wb), two);
+      _mm256_storeu_ps(out + x, _mm256_add_ps(_mm256_mul_ps(a, wa), second));
+    }
+  }
+  mix_column_2<float, float, float, float>(row, taps, out, x);
+}
+#elif defined(FASTMATTE_SHUFFLES)
 // Pairs of adjacent inputs loaded whole and sorted into first and second: alpha on its way to full
 // size, where gathers take three times as long.
 template <typename Sum>
@@ -307,12 +477,12 @@ void mix_rows_f32_f32(RowRing<float> rows, const float* weights, int count, floa
 
 void mix_rows_u8_i16(RowRing<std::uint8_t> rows, const std::int16_t* weights, int count,
                      std::int16_t* out, int elements) noexcept {
-  mix_rows<int>(rows, weights, count, out, elements);
+  mix_rows_in_pairs(rows, weights, count, out, elements);
 }
 
 void mix_rows_i16_u8(RowRing<std::int16_t> rows, const std::int16_t* weights, int count,
                      std::uint8_t* out, int elements) noexcept {
-  mix_rows<int>(rows, weights, count, out, elements);
+  mix_rows_in_pairs(rows, weights, count, out, elements);
 }
 
 void mix_columns_u8_f32(const std::uint8_t* row, RowTaps<float> taps, int channels,
@@ -326,6 +496,10 @@ void mix_columns_f32_f32(const float* row, RowTaps<float> taps, int channels, fl
 
 void mix_columns_u8_i16(const std::uint8_t* row, RowTaps<std::int16_t> taps, int channels,
                         std::int16_t* out) noexcept {
+#if defined(FASTMATTE_VEC)
+  if (taps.taps == 2 && channels == 3) return mix_pixels_2<3>(row, taps, out);
+  if (taps.taps == 2 && channels == 4) return mix_pixels_2<4>(row, taps, out);
+#endif
   mix_columns<int>(row, taps, channels, out);
 }
 

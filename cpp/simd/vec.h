@@ -1,45 +1,233 @@
-// The little that .simd.cpp files need beyond plain loops: words in bytes, and shuffles.
+// SIMD vocabulary: the shuffles and pair products that neither loops nor vector types can say, for
+// whatever width the ISA being compiled has. FASTMATTE_VEC is defined where there are any;
+// elsewhere kernels have their plain loops alone. What needs one width names its intrinsics where
+// it stands.
+//
+// A register is kLanes lanes of 16 bytes. What moves bytes moves them within each lane.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+
+#if defined(__SSE4_1__)
+#define FASTMATTE_VEC
+// GCC 12 takes its own undefined registers in this header for mistakes (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 namespace fastmatte::FASTMATTE_ISA {
 namespace {
 
-// Four bytes as one word, the first lowest, at any address.
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
-static inline std::uint32_t load_word(const std::uint8_t* bytes) noexcept {
-  std::uint32_t word;
-  __builtin_memcpy(&word, bytes, sizeof word);
-  return word;
-}
-static inline void store_word(std::uint8_t* bytes, std::uint32_t word) noexcept {
-  __builtin_memcpy(bytes, &word, sizeof word);
+// One lane. Loads and stores need no alignment anywhere.
+static inline __m128i load_lane(const void* from) noexcept {
+  return _mm_loadu_si128(static_cast<const __m128i*>(from));
 }
 
-// Before a loop that may work in place: no iteration reads what another one writes.
-#if defined(__clang__)
-#define FASTMATTE_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#if defined(__AVX512BW__) && defined(__AVX512DQ__)
+typedef __m512i Ints;
+typedef __m512 Floats;
+constexpr int kLanes = 4;
+
+static inline Ints load(const void* from) noexcept { return _mm512_loadu_si512(from); }
+static inline void store(Ints value, void* to) noexcept { _mm512_storeu_si512(to, value); }
+static inline void store(Floats value, float* to) noexcept { _mm512_storeu_ps(to, value); }
+static inline Ints join(const __m128i* lanes) noexcept {
+  const __m512i two = _mm512_inserti32x4(_mm512_castsi128_si512(lanes[0]), lanes[1], 1);
+  return _mm512_inserti32x4(_mm512_inserti32x4(two, lanes[2], 2), lanes[3], 3);
+}
+static inline Ints repeat(__m128i lane) noexcept { return _mm512_broadcast_i32x4(lane); }
+static inline Ints all_ints(int value) noexcept { return _mm512_set1_epi32(value); }
+static inline Floats all_floats(float value) noexcept { return _mm512_set1_ps(value); }
+static inline Ints pick_bytes(Ints from, Ints which) noexcept {
+  return _mm512_shuffle_epi8(from, which);
+}
+static inline Ints first_int_of_lanes(Ints value) noexcept {
+  return _mm512_shuffle_epi32(value, _MM_PERM_AAAA);
+}
+static inline Floats to_floats(Ints value) noexcept { return _mm512_cvtepi32_ps(value); }
+// Every second float from the first or the second on.
+static inline Floats even_floats(const float* from) noexcept {
+  const Ints which = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  return _mm512_permutex2var_ps(_mm512_loadu_ps(from), which, _mm512_loadu_ps(from + 16));
+}
+static inline Floats odd_floats(const float* from) noexcept {
+  const Ints which = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  return _mm512_permutex2var_ps(_mm512_loadu_ps(from), which, _mm512_loadu_ps(from + 16));
+}
+// Clamped to [0, 1], NaN to 0; GCC makes masks of the comparisons that a loop would have.
+static inline Floats load_floats(const float* from) noexcept { return _mm512_loadu_ps(from); }
+static inline Floats clamp_to_unit(Floats value) noexcept {
+  return _mm512_min_ps(_mm512_max_ps(value, _mm512_setzero_ps()), _mm512_set1_ps(1.0f));
+}
+static inline Ints truncate(Floats value) noexcept { return _mm512_cvttps_epi32(value); }
+// The low bytes of all ints, which are 0..255.
+static inline void store_bytes(Ints value, std::uint8_t* to) noexcept {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(value));
+}
+static inline Ints add_ints(Ints a, Ints b) noexcept { return _mm512_add_epi32(a, b); }
+static inline Ints subtract_ints(Ints a, Ints b) noexcept { return _mm512_sub_epi32(a, b); }
+template <int kBits>
+static inline Ints shift_left(Ints value) noexcept {
+  return _mm512_slli_epi32(value, kBits);
+}
+template <int kBits>
+static inline Ints shift_right(Ints value) noexcept {
+  return _mm512_srai_epi32(value, kBits);
+}
+// Each int: the sum of the products of its two shorts.
+static inline Ints multiply_add_pairs(Ints a, Ints b) noexcept { return _mm512_madd_epi16(a, b); }
+static inline Ints pair_low(Ints a, Ints b) noexcept { return _mm512_unpacklo_epi16(a, b); }
+static inline Ints pair_high(Ints a, Ints b) noexcept { return _mm512_unpackhi_epi16(a, b); }
+// The inverse of pair_low and pair_high for ints that shorts can hold.
+static inline Ints narrow(Ints low, Ints high) noexcept { return _mm512_packs_epi32(low, high); }
+// A register of shorts from bytes, and back clamped to 0..255.
+static inline Ints load_shorts(const std::uint8_t* from) noexcept {
+  return _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+static inline void store_shorts(Ints value, std::uint8_t* to) noexcept {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                      _mm512_cvtusepi16_epi8(_mm512_max_epi16(value, _mm512_setzero_si512())));
+}
+
+#elif defined(__AVX2__)
+typedef __m256i Ints;
+typedef __m256 Floats;
+constexpr int kLanes = 2;
+
+static inline Ints load(const void* from) noexcept {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
+}
+static inline void store(Ints value, void* to) noexcept {
+  _mm256_storeu_si256(static_cast<__m256i*>(to), value);
+}
+static inline void store(Floats value, float* to) noexcept { _mm256_storeu_ps(to, value); }
+static inline Ints join(const __m128i* lanes) noexcept {
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(lanes[0]), lanes[1], 1);
+}
+static inline Ints repeat(__m128i lane) noexcept { return _mm256_broadcastsi128_si256(lane); }
+static inline Ints all_ints(int value) noexcept { return _mm256_set1_epi32(value); }
+static inline Floats all_floats(float value) noexcept { return _mm256_set1_ps(value); }
+static inline Ints pick_bytes(Ints from, Ints which) noexcept {
+  return _mm256_shuffle_epi8(from, which);
+}
+static inline Ints first_int_of_lanes(Ints value) noexcept {
+  return _mm256_shuffle_epi32(value, 0);
+}
+static inline Floats to_floats(Ints value) noexcept { return _mm256_cvtepi32_ps(value); }
+template <int kWhich>
+static inline Floats second_floats(const float* from) noexcept {
+  const Floats lanes = _mm256_shuffle_ps(_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8), kWhich);
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(lanes), 0xd8));
+}
+static inline Floats even_floats(const float* from) noexcept { return second_floats<0x88>(from); }
+static inline Floats odd_floats(const float* from) noexcept { return second_floats<0xdd>(from); }
+static inline Floats load_floats(const float* from) noexcept { return _mm256_loadu_ps(from); }
+static inline Floats clamp_to_unit(Floats value) noexcept {
+  return _mm256_min_ps(_mm256_max_ps(value, _mm256_setzero_ps()), _mm256_set1_ps(1.0f));
+}
+static inline Ints truncate(Floats value) noexcept { return _mm256_cvttps_epi32(value); }
+static inline void store_bytes(Ints value, std::uint8_t* to) noexcept {
+  const __m128i shorts =
+      _mm_packus_epi32(_mm256_castsi256_si128(value), _mm256_extracti128_si256(value, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(shorts, shorts));
+}
+static inline Ints add_ints(Ints a, Ints b) noexcept { return _mm256_add_epi32(a, b); }
+static inline Ints subtract_ints(Ints a, Ints b) noexcept { return _mm256_sub_epi32(a, b); }
+template <int kBits>
+static inline Ints shift_left(Ints value) noexcept {
+  return _mm256_slli_epi32(value, kBits);
+}
+template <int kBits>
+static inline Ints shift_right(Ints value) noexcept {
+  return _mm256_srai_epi32(value, kBits);
+}
+static inline Ints multiply_add_pairs(Ints a, Ints b) noexcept { return _mm256_madd_epi16(a, b); }
+static inline Ints pair_low(Ints a, Ints b) noexcept { return _mm256_unpacklo_epi16(a, b); }
+static inline Ints pair_high(Ints a, Ints b) noexcept { return _mm256_unpackhi_epi16(a, b); }
+static inline Ints narrow(Ints low, Ints high) noexcept { return _mm256_packs_epi32(low, high); }
+static inline Ints load_shorts(const std::uint8_t* from) noexcept {
+  return _mm256_cvtepu8_epi16(load_lane(from));
+}
+static inline void store_shorts(Ints value, std::uint8_t* to) noexcept {
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi16(value, value), 0x08);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(packed));
+}
+
 #else
-#define FASTMATTE_INDEPENDENT _Pragma("GCC ivdep")
+typedef __m128i Ints;
+typedef __m128 Floats;
+constexpr int kLanes = 1;
+
+static inline Ints load(const void* from) noexcept { return load_lane(from); }
+static inline void store(Ints value, void* to) noexcept {
+  _mm_storeu_si128(static_cast<__m128i*>(to), value);
+}
+static inline void store(Floats value, float* to) noexcept { _mm_storeu_ps(to, value); }
+static inline Ints join(const __m128i* lanes) noexcept { return lanes[0]; }
+static inline Ints repeat(__m128i lane) noexcept { return lane; }
+static inline Ints all_ints(int value) noexcept { return _mm_set1_epi32(value); }
+static inline Floats all_floats(float value) noexcept { return _mm_set1_ps(value); }
+static inline Ints pick_bytes(Ints from, Ints which) noexcept {
+  return _mm_shuffle_epi8(from, which);
+}
+static inline Ints first_int_of_lanes(Ints value) noexcept { return _mm_shuffle_epi32(value, 0); }
+static inline Floats to_floats(Ints value) noexcept { return _mm_cvtepi32_ps(value); }
+static inline Floats even_floats(const float* from) noexcept {
+  return _mm_shuffle_ps(_mm_loadu_ps(from), _mm_loadu_ps(from + 4), 0x88);
+}
+static inline Floats odd_floats(const float* from) noexcept {
+  return _mm_shuffle_ps(_mm_loadu_ps(from), _mm_loadu_ps(from + 4), 0xdd);
+}
+static inline Floats load_floats(const float* from) noexcept { return _mm_loadu_ps(from); }
+static inline Floats clamp_to_unit(Floats value) noexcept {
+  return _mm_min_ps(_mm_max_ps(value, _mm_setzero_ps()), _mm_set1_ps(1.0f));
+}
+static inline Ints truncate(Floats value) noexcept { return _mm_cvttps_epi32(value); }
+static inline void store_bytes(Ints value, std::uint8_t* to) noexcept {
+  const __m128i shorts = _mm_packus_epi32(value, value);
+  const int four = _mm_cvtsi128_si32(_mm_packus_epi16(shorts, shorts));
+  __builtin_memcpy(to, &four, sizeof four);
+}
+static inline Ints add_ints(Ints a, Ints b) noexcept { return _mm_add_epi32(a, b); }
+static inline Ints subtract_ints(Ints a, Ints b) noexcept { return _mm_sub_epi32(a, b); }
+template <int kBits>
+static inline Ints shift_left(Ints value) noexcept {
+  return _mm_slli_epi32(value, kBits);
+}
+template <int kBits>
+static inline Ints shift_right(Ints value) noexcept {
+  return _mm_srai_epi32(value, kBits);
+}
+static inline Ints multiply_add_pairs(Ints a, Ints b) noexcept { return _mm_madd_epi16(a, b); }
+static inline Ints pair_low(Ints a, Ints b) noexcept { return _mm_unpacklo_epi16(a, b); }
+static inline Ints pair_high(Ints a, Ints b) noexcept { return _mm_unpackhi_epi16(a, b); }
+static inline Ints narrow(Ints low, Ints high) noexcept { return _mm_packs_epi32(low, high); }
+static inline Ints load_shorts(const std::uint8_t* from) noexcept {
+  return _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+}
+static inline void store_shorts(Ints value, std::uint8_t* to) noexcept {
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(value, value));
+}
 #endif
 
-// Baseline x86-64 has no general shuffle; plain loops serve it better.
-#if defined(__SSSE3__) || defined(__aarch64__)
-#define FASTMATTE_SHUFFLES 1
+constexpr int kInts = 4 * kLanes;
 
-template <typename T, int count>
-using Vec __attribute__((vector_size(sizeof(T) * count))) = T;
-
-// FASTMATTE_SHUFFLE(first, second, Mask, lanes...): lanes of second count on from those of first.
-#if defined(__clang__)
-#define FASTMATTE_SHUFFLE(first, second, Mask, ...) \
-  __builtin_shufflevector(first, second, __VA_ARGS__)
-#else
-#define FASTMATTE_SHUFFLE(first, second, Mask, ...) \
-  __builtin_shuffle(first, second, Mask{__VA_ARGS__})
-#endif
-#endif
+// Lane l from `from` + l * step bytes.
+static inline Ints load_lanes(const void* from, std::ptrdiff_t step) noexcept {
+  __m128i lanes[kLanes];
+  for (int l = 0; l < kLanes; ++l) {
+    lanes[l] = load_lane(static_cast<const unsigned char*>(from) + l * step);
+  }
+  return join(lanes);
+}
 
 }  // namespace
 }  // namespace fastmatte::FASTMATTE_ISA
+#endif

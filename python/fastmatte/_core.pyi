@@ -4,15 +4,23 @@ from fastmatte.arrays import (
     Alpha,
     AlphaDtype,
     AnyAlpha,
+    AnyTensor,
     Array,
+    Box,
+    Colour,
     Filter,
     ForegroundMethod,
+    Frame,
+    FrameFormat,
     Image,
     Layout,
     PixelFormat,
     Pixels,
     Size,
     Tensor,
+    TensorDtype,
+    YuvMatrix,
+    YuvRange,
 )
 
 MAX_PIXELS: int
@@ -96,21 +104,33 @@ def from_tensor(
     tensor: Tensor, pixel_format: PixelFormat, out: Image | None, threads: int | None, /
 ) -> Image: ...
 def resize(
-    image: Pixels, size: Size, filter: Filter, out: Pixels | None, threads: int | None, /
-) -> Pixels: ...
+    image: AnyAlpha,
+    size: Size,
+    filter: Filter,
+    dtype: AlphaDtype | None,
+    out: AnyAlpha | None,
+    threads: int | None,
+    /,
+) -> AnyAlpha: ...
+def letterbox(image_size: Size, size: Size, /) -> Box: ...
 def to_tensor(
-    image: Image,
+    image: Frame,
     size: Size | None,
+    crop: Box | None,
+    letterbox: Colour | None,
     filter: Filter,
     scale: float,
     mean: Sequence[float],
     std: Sequence[float],
-    pixel_format: PixelFormat,
+    pixel_format: FrameFormat,
+    matrix: YuvMatrix,
+    range: YuvRange,
     layout: Layout,
-    out: Tensor | None,
+    dtype: TensorDtype | None,
+    out: AnyTensor | None,
     threads: int | None,
     /,
-) -> Tensor: ...
+) -> AnyTensor: ...
 def alpha_error(
     alpha: AnyAlpha, truth: AnyAlpha, trimap: Image | None, threads: int | None, /
 ) -> tuple[float, float, int]: ...

@@ -17,21 +17,29 @@ What holds for every kernel here:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, overload
 
 from fastmatte import _core
 from fastmatte.arrays import (
     Alpha,
     AlphaDtype,
     AnyAlpha,
+    AnyTensor,
+    Box,
     Colour,
     Filter,
     ForegroundMethod,
+    Frame,
+    FrameFormat,
     Image,
     Layout,
     PixelFormat,
     Pixels,
     Size,
     Tensor,
+    TensorDtype,
+    YuvMatrix,
+    YuvRange,
 )
 
 __all__ = [
@@ -44,6 +52,7 @@ __all__ = [
     "from_tensor",
     "guided_filter",
     "guided_upsample",
+    "letterbox",
     "premultiply",
     "quantise",
     "resize",
@@ -277,6 +286,19 @@ def from_tensor(
     return _core.from_tensor(tensor, pixel_format, out, threads)
 
 
+def letterbox(image_size: Size, size: Size) -> Box:
+    """Tell where to_tensor lays an image that keeps its aspect ratio.
+
+    image_size: (height, width) of the image, or of its crop.
+    size:       (height, width) of the tensor.
+
+    Returns (x, y, width, height): the largest that fits, its other side rounded half up and at
+    least 1, in the middle, an odd pixel left over to the right or below. A network's alpha for the
+    image alone is alpha[y : y + height, x : x + width].
+    """
+    return _core.letterbox(image_size, size)
+
+
 def premultiply(rgba: Image, *, out: Image | None = None, threads: int | None = None) -> Image:
     """Multiply colours by alpha.
 
@@ -301,14 +323,39 @@ def quantise(alpha: Alpha, *, out: Image | None = None, threads: int | None = No
     return _core.quantise(alpha, out, threads)
 
 
+@overload
 def resize(
     image: Pixels,
     size: Size,
     *,
     filter: Filter = "bilinear",
+    dtype: None = None,
     out: Pixels | None = None,
     threads: int | None = None,
-) -> Pixels:
+) -> Pixels: ...
+
+
+@overload
+def resize(
+    image: AnyAlpha,
+    size: Size,
+    *,
+    filter: Filter = "bilinear",
+    dtype: AlphaDtype | None = None,
+    out: AnyAlpha | None = None,
+    threads: int | None = None,
+) -> AnyAlpha: ...
+
+
+def resize(
+    image: AnyAlpha,
+    size: Size,
+    *,
+    filter: Filter = "bilinear",
+    dtype: AlphaDtype | None = None,
+    out: AnyAlpha | None = None,
+    threads: int | None = None,
+) -> AnyAlpha:
     """Resample an image or alpha to another size.
 
     image:  (H, W), (H, W, 3) or (H, W, 4), uint8 or float32 of any values. Channels are treated
@@ -318,52 +365,140 @@ def resize(
             "bilinear", two taps each way with the edge repeated, not antialiased (like OpenCV);
             "area", the exact mean of what each pixel of the result covers;
             "bicubic" (a = -1/2) or "lanczos3", antialiased where they shrink (like Pillow).
+    dtype:  of the result; None for that of out, else that of image. "uint8" of a float32 image
+            turns [0, 1] into 255ths as each row is made, rounded half up, values outside clamped,
+            NaN 0. uint8 images stay uint8.
     out:    an array of the result's shape and dtype, apart from image.
 
-    Returns an array of image's dtype. uint8 is rounded half up and clamped; float32 is not clipped,
-    and bicubic and lanczos3 overshoot at edges. A NaN spreads to every pixel it has a part in.
+    Returns uint8 rounded half up and clamped, or float32 not clipped: bicubic and lanczos3
+    overshoot at edges. A NaN spreads to every pixel it has a part in.
     Agrees with oracles.resize bit for bit for uint8, whose weights have 14 bits: within 1 level of
     the exact sum where a pixel of the result draws on at most 24 each way, and for all but
     contrived images beyond. float32 agrees within (2 n + 4) 2^-24 of 2.56 times the largest value,
     n being the taps along the longer axis.
+    Working memory: for each thread a row of image where the height shrinks, else as many rows of
+    the result as one draws on (2 for bilinear), of 2 bytes (uint8) or 4 (float32) a value; and the
+    weights, one axis at a time. None where uint8 halves exactly or nothing is resampled.
     Source: Keys, Cubic Convolution Interpolation for Digital Image Processing, 1981.
     """
-    return _core.resize(image, size, filter, out, threads)
+    return _core.resize(image, size, filter, dtype, out, threads)
 
 
+@overload
 def to_tensor(
-    image: Image,
+    image: Frame,
     size: Size | None = None,
     *,
+    crop: Box | None = None,
+    letterbox: Colour | None = None,
     filter: Filter = "bilinear",
     scale: float = 1 / 255,
     mean: Sequence[float] = (0, 0, 0),
     std: Sequence[float] = (1, 1, 1),
-    pixel_format: PixelFormat = "rgb",
+    pixel_format: FrameFormat = "rgb",
+    matrix: YuvMatrix = "bt601",
+    range: YuvRange = "limited",
     layout: Layout = "nchw",
+    dtype: Literal["float32"] | None = None,
     out: Tensor | None = None,
     threads: int | None = None,
-) -> Tensor:
-    """Make the float32 tensor a network takes: resampled, then (x * scale - mean) / std.
+) -> Tensor: ...
 
-    image:        (H, W, 3) uint8, or (H, W, 4) for "rgba" and "bgra", whose alpha is ignored.
-    size:         (h, w) to resample to, None for the image's own.
+
+@overload
+def to_tensor(
+    image: Frame,
+    size: Size | None = None,
+    *,
+    crop: Box | None = None,
+    letterbox: Colour | None = None,
+    filter: Filter = "bilinear",
+    scale: float = 1 / 255,
+    mean: Sequence[float] = (0, 0, 0),
+    std: Sequence[float] = (1, 1, 1),
+    pixel_format: FrameFormat = "rgb",
+    matrix: YuvMatrix = "bt601",
+    range: YuvRange = "limited",
+    layout: Layout = "nchw",
+    dtype: TensorDtype | None = None,
+    out: AnyTensor | None = None,
+    threads: int | None = None,
+) -> AnyTensor: ...
+
+
+def to_tensor(
+    image: Frame,
+    size: Size | None = None,
+    *,
+    crop: Box | None = None,
+    letterbox: Colour | None = None,
+    filter: Filter = "bilinear",
+    scale: float = 1 / 255,
+    mean: Sequence[float] = (0, 0, 0),
+    std: Sequence[float] = (1, 1, 1),
+    pixel_format: FrameFormat = "rgb",
+    matrix: YuvMatrix = "bt601",
+    range: YuvRange = "limited",
+    layout: Layout = "nchw",
+    dtype: TensorDtype | None = None,
+    out: AnyTensor | None = None,
+    threads: int | None = None,
+) -> AnyTensor:
+    """Make the tensor a network takes: cut, resampled, padded, then (x * scale - mean) / std.
+
+    image:        (H, W, 3) uint8, or (H, W, 4) for "rgba" and "bgra", whose alpha is ignored. For
+                  "nv12" and "i420" H and W are even, and image is one (H * 3 / 2, W) uint8 array,
+                  C-contiguous for "i420", or its planes: (y, uv) with uv (H / 2, W / 2, 2) or
+                  (H / 2, W), or (y, u, v) with u and v (H / 2, W / 2).
+    size:         (h, w) to resample to, None for the image's own, or that of crop.
+    crop:         (x, y, width, height), the part of image to take, None for all; even numbers for
+                  "nv12" and "i420". The same as an image of only that part.
+    letterbox:    (r, g, b) 0..255 to keep the image's aspect ratio and fill the rest of size with
+                  this colour; None stretches. fastmatte.kernels.letterbox tells where it lies.
     filter:       "bilinear", two taps each way with the edge repeated and no antialiasing (the
                   resize of ONNX and OpenCV), or "area", the exact mean of the pixels covered.
     scale:        factor of the uint8 levels, finite.
     mean, std:    three finite numbers each, for R, G, B; std above 0.
-    pixel_format: order of the image's channels.
+    pixel_format: order of the image's channels, "nv12" or "i420".
+    matrix:       of "nv12" and "i420": "bt601" as OpenCV takes it and webcams mostly give it, or
+                  "bt709" as most video of 720 lines and more has it.
+    range:        of "nv12" and "i420": "limited", Y 16..235 and chroma 16..240, or "full", 0..255.
     layout:       "nchw" for planes, "nhwc" for interleaved pixels.
-    out:          C-contiguous float32 of the result's shape, apart from image.
+    dtype:        of the result, "float32" or "float16"; None for that of out, else float32.
+    out:          C-contiguous, of the result's shape and dtype, apart from image.
 
-    Returns (1, 3, h, w) or (1, h, w, 3) float32, channels always R, G, B. Resampled levels are not
-    rounded to integers before they are scaled, so this is normalise-then-resize too.
+    Returns (1, 3, h, w) or (1, h, w, 3), channels always R, G, B. Resampled levels are not rounded
+    to integers before they are scaled, so this is normalise-then-resize too. float16 is the float32
+    result rounded to nearest, ties to even, infinite beyond 65504.
+    "nv12" and "i420": each plane is resampled to the result's size by filter, then converted and
+    clamped to 0..255. A chroma sample lies in the middle of its four pixels, as in JPEG and MPEG-1;
+    video with chroma on the left is seen half a pixel of image off in colour alone. "area" at full
+    size repeats chroma like OpenCV, "bilinear" interpolates it.
     Raises ValueError for any other filter: the antialiased ones are fastmatte.kernels.resize's.
     Agrees with oracles.to_tensor within (2 n + 4) 2^-24 of (255 scale + |mean|) / std, n being the
-    pixels of image that one of the result covers along either axis.
+    pixels of image that one of the result covers along either axis; from YUV within 4 times that.
+    Working memory for each thread, in float32: for "area" a row of image and one of the result; for
+    "nhwc" and float16 six planes' rows of the result; from YUV a row of each plane (two of the
+    result where it grows) and three of the result. Once: the weights of each axis, and for "nv12"
+    its chroma, in uint8.
+    Sources: ITU-R BT.601, BT.709.
     """
     return _core.to_tensor(
-        image, size, filter, scale, mean, std, pixel_format, layout, out, threads
+        image,
+        size,
+        crop,
+        letterbox,
+        filter,
+        scale,
+        mean,
+        std,
+        pixel_format,
+        matrix,
+        range,
+        layout,
+        dtype,
+        out,
+        threads,
     )
 
 

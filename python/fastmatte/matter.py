@@ -166,9 +166,8 @@ class Matter:
         out: (H, W) float32 for alpha in [0, 1] or uint8 for 255ths, rounded half up; None for a
              new float32 array.
 
-        After the first image of a size nothing of an image's size is allocated where out is given
-        (refine="none" into uint8 excepted). Raises as calling the Matter does, and ValueError or
-        TypeError for an out that does not fit.
+        After the first image of a size nothing of an image's size is allocated where out is given.
+        Raises as calling the Matter does, and ValueError or TypeError for an out that does not fit.
         """
         order = colour_order(pixel_format)
         colours = colours_of(image, pixel_format)

@@ -53,10 +53,10 @@ def enlarge(
     else:
         shrinks = alpha.shape[0] >= height and alpha.shape[1] >= width
         method: Filter = "area" if shrinks else "bilinear"
-        target = cast(Alpha, out) if out.dtype == np.float32 else np.empty(out.shape, np.float32)
-        resized = kernels.resize(alpha, (height, width), filter=method, out=target, threads=threads)
-        # Weights sum to 1 only up to rounding.
-        _store(np.clip(resized, 0, 1, out=resized), out, threads)
+        resized = kernels.resize(alpha, (height, width), filter=method, out=out, threads=threads)
+        if resized.dtype == np.float32:
+            # Weights sum to 1 only up to rounding.
+            np.clip(resized, 0, 1, out=resized)
 
 
 def _store(alpha: Alpha, out: AnyAlpha, threads: int | None) -> None:

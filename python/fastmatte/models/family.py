@@ -91,11 +91,14 @@ def input_filter(image: Image, size: Size) -> Literal["area", "bilinear"]:
 
 
 def image_input(signature: Signature) -> tuple[Layout, tuple[int | str | None, ...]] | None:
-    """Return layout and (height, width) of the only input, None unless it is one RGB image."""
+    """Return layout and (height, width) of the only input, None unless it is one RGB image.
+
+    float16 is the input of a graph whose precision was lowered, with the rest of its signature.
+    """
     if len(signature.inputs) != 1:
         return None
     shape = signature.inputs[0].shape
-    if signature.inputs[0].dtype != "float32" or len(shape) != 4:
+    if signature.inputs[0].dtype not in ("float32", "float16") or len(shape) != 4:
         return None
     if shape[1] == 3:
         return "nchw", shape[2:]

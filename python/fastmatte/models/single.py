@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastmatte import kernels
-from fastmatte.arrays import Image, Layout, PixelFormat, Size, Tensor
+from fastmatte.arrays import AnyTensor, Image, Layout, PixelFormat, Size, Tensor
 from fastmatte.engines.base import Engine, Signature
 from fastmatte.models.family import (
     Normalisation,
@@ -53,7 +53,7 @@ class SingleImage:
 
 
 class Runner:
-    """One input and one output tensor, bound once."""
+    """One input and one output tensor of the graph's own dtypes, bound once."""
 
     foreground: Tensor | None = None
 
@@ -63,7 +63,7 @@ class Runner:
         found = image_input(engine.signature)
         if found is None:
             raise ValueError(
-                f"family: {family.name} needs one float32 RGB image as input, the graph has\n"
+                f"family: {family.name} needs one RGB image (float32 or float16), the graph has\n"
                 f"{engine.signature}"
             )
         self._layout = found[0]
@@ -75,16 +75,21 @@ class Runner:
         output = engine.signature.outputs[0]
         depth = channels_of(output, self._layout)
         channels = depth if isinstance(depth, int) else family.alpha_channel + 1
-        self._input = np.empty((1, 3, height, width) if nchw else (1, height, width, 3), np.float32)
+        self._input: AnyTensor = np.empty(
+            (1, 3, height, width) if nchw else (1, height, width, 3),
+            engine.signature.inputs[0].dtype,
+        )
         result = np.empty(
-            (1, channels, height, width) if nchw else (1, height, width, channels), np.float32
+            (1, channels, height, width) if nchw else (1, height, width, channels),
+            "float16" if output.dtype == "float16" else "float32",
         )
         self._binding = engine.bind(
             {engine.signature.inputs[0].name: self._input},
             {output.name: result},
         )
         channel = family.alpha_channel
-        self.alpha = result[0, channel] if nchw else result[0, :, :, channel]
+        self._output = result[0, channel] if nchw else result[0, :, :, channel]
+        self.alpha = self._output.astype(np.float32, copy=False)
 
     def feed(self, image: Image, pixel_format: PixelFormat) -> None:
         """Resize, normalise and lay out in one pass."""
@@ -104,6 +109,8 @@ class Runner:
     def run(self) -> None:
         """Run the network."""
         self._binding.run()
+        if self.alpha is not self._output:
+            np.copyto(self.alpha, self._output)
 
     def reset(self) -> None:
         """Do nothing: there is no memory."""
