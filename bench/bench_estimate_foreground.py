@@ -1,4 +1,4 @@
-"""estimate_foreground against the same method on OpenCV, and PyMatting's multilevel method."""
+"""estimate_foreground: blur fusion against itself on OpenCV."""
 
 from __future__ import annotations
 
@@ -40,11 +40,3 @@ def test_estimate_foreground_cv2(benchmark, mixture, size_name):
     unknown = (oracles.quantise(alpha, 255) % 255 != 0)[inside]
     expected = oracles.estimate_foreground(image, alpha)[inside][unknown].astype(np.float64)
     assert np.abs(result[inside][unknown] - expected).mean() < 0.5
-
-
-def test_estimate_foreground_pymatting(benchmark, mixture, size_name):
-    name, image, alpha = mixture
-    peers.estimate_foreground_pymatting(image[:9, :9], alpha[:9, :9])  # compiles
-    benchmark.group = f"estimate_foreground-{name}-{size_name}-other-method"
-    result = benchmark(peers.estimate_foreground_pymatting, image, alpha)
-    assert result.shape == image.shape

@@ -188,6 +188,46 @@ def estimate_foreground(image, alpha):
     return np.where((a == 0) | (a == 255), image, colours)
 
 
+def sweep(pairs, image, a):
+    """One sweep in place, row by row from the left: along each diagonal at once, which is the same
+    because a pixel and its neighbours lie on three different ones."""
+    height, width = a.shape
+    for d in range(height + width - 1):
+        y = np.arange(max(0, d - width + 1), min(height, d + 1))
+        x = d - y
+        around = [
+            (np.clip(y + i, 0, height - 1), np.clip(x + j, 0, width - 1))
+            for i, j in ((0, -1), (0, 1), (-1, 0), (1, 0))
+        ]
+        weights = [1e-5 + np.abs(a[y, x] - a[at]) for at in around]
+        total = sum(weights)
+        mean = sum(w[:, None, None] * pairs[at] for w, at in zip(weights, around, strict=True))
+        mean /= total[:, None, None]
+        shares = np.stack([a[y, x], 1 - a[y, x]], -1)
+        rest = image[y, x] - np.einsum("nk,nkc->nc", shares, mean)
+        step = rest / ((shares**2).sum(-1) + total)[:, None]
+        pairs[y, x] = np.clip(mean + shares[..., None] * step[:, None], 0, 255)
+
+
+def multilevel(image, alpha):
+    """The foreground in float64 levels, not rounded, each sweep one of the whole image."""
+    a = as_float32(alpha).astype(float)
+    image = image.astype(float)
+    pairs = np.stack([image[:1, :1]] * 2, 2)
+    levels = int(np.ceil(np.log2(max(a.shape))))
+    for i in range(levels + 1):
+        size = [round(side ** (i / max(levels, 1))) if levels else 1 for side in a.shape]
+
+        def nearest(values, size=size):
+            y, x = (np.arange(m) * n // m for m, n in zip(size, values.shape, strict=False))
+            return values[y[:, None], x]
+
+        pairs = nearest(pairs)
+        for _ in range(10 if max(size) <= 32 else 2):
+            sweep(pairs, nearest(image), nearest(a))
+    return pairs[:, :, 0]
+
+
 def window_mean(values, radius):
     """The mean over the window of each pixel, of the pixels inside the image."""
     height, width = values.shape[:2]

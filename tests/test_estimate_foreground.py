@@ -170,7 +170,11 @@ ALPHA = np.zeros((4, 6), np.float32)
         ({"alpha": ALPHA - 1}, ValueError, "alpha: expected values in [0, 1], got -1"),
         ({"alpha": ALPHA * np.nan}, ValueError, "alpha: expected values in [0, 1], got nan"),
         ({"alpha": ALPHA.astype(bool)}, TypeError, "alpha: expected (H, W) float32"),
-        ({"method": "closed_form"}, ValueError, "method: expected one of 'blur_fusion', got 'clo"),
+        (
+            {"method": "closed_form"},
+            ValueError,
+            "method: expected one of 'blur_fusion', 'multilevel'",
+        ),
         ({"out": IMAGE[:, :5].copy()}, ValueError, "out: expected (4, 6, 3) uint8"),
         ({"out": IMAGE}, ValueError, "out: expected memory apart from image, got overlapping"),
         ({"threads": -1}, ValueError, "threads: expected an integer from 1 to 1024, got -1"),

@@ -327,8 +327,10 @@ void register_kernels(py::module_& module) {
   module.def("estimate_foreground", [](py::object image, py::object alpha, py::object method,
                                        py::object out, py::object threads) {
     const auto input = read_image<std::uint8_t>(image, "image", {3});
-    const auto chosen = read_choice<ForegroundMethod>(
-        method, "method", {{"blur_fusion", ForegroundMethod::blur_fusion}});
+    const auto chosen =
+        read_choice<ForegroundMethod>(method, "method",
+                                      {{"blur_fusion", ForegroundMethod::blur_fusion},
+                                       {"multilevel", ForegroundMethod::multilevel}});
     auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 3);
     const int count = read_threads(threads);
     with_alpha(alpha, "alpha", [&](auto view) {

@@ -9,6 +9,8 @@
 #include "core/buffer.h"
 #include "core/parallel.h"
 #include "core/require.h"
+#include "kernels/alpha_range.h"
+#include "kernels/multilevel.h"
 #include "kernels/quantise.h"
 
 namespace fastmatte {
@@ -253,10 +255,14 @@ class Estimation {
 
 template <typename Alpha>
 void estimate_foreground(ImageView<const std::uint8_t> image, ImageView<const Alpha> alpha,
-                         ForegroundMethod, ImageView<std::uint8_t> out, int threads) {
+                         ForegroundMethod method, ImageView<std::uint8_t> out, int threads) {
   require_same_size(alpha, "alpha", image, "image");
   require_apart(out, image, "image");
   require_apart(out, alpha, "alpha");
+  if (method == ForegroundMethod::multilevel) {
+    require_alpha(alpha, "alpha", threads);
+    return multilevel_foreground(image, alpha, out, threads);
+  }
   const AlphaBytes bytes = alpha_bytes(alpha, "alpha", threads);
   Estimation(image, bytes.view, out, threads).run();
 }

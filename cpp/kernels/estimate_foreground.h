@@ -9,11 +9,12 @@
 
 namespace fastmatte {
 
-enum class ForegroundMethod { blur_fusion };
+enum class ForegroundMethod { blur_fusion, multilevel };
 
-// image (H, W, 3) and alpha (H, W) to (H, W, 3). Where alpha rounds to 0 or 255 of 255 the result
-// is the image; elsewhere it is blur fusion (Forte, Approximate Fast Foreground Colour Estimation,
-// ICIP 2021) in two passes, windows of 91 and 7 pixels that shrink at the borders.
+// image (H, W, 3) and alpha (H, W) to (H, W, 3). blur_fusion: where alpha rounds to 0 or 255 of 255
+// the result is the image; elsewhere it is blur fusion (Forte, Approximate Fast Foreground Colour
+// Estimation, ICIP 2021) in two passes, windows of 91 and 7 pixels that shrink at the borders.
+// multilevel: multilevel_foreground.
 template <typename Alpha>
 void estimate_foreground(ImageView<const std::uint8_t> image, ImageView<const Alpha> alpha,
                          ForegroundMethod method, ImageView<std::uint8_t> out, int threads);

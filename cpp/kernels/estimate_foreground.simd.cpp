@@ -114,12 +114,20 @@ static inline void split_channels(const std::uint8_t* image, float* __restrict r
   }
 }
 
-void fuse_wide_row(const std::uint8_t* image, const std::uint8_t* alpha,
-                   const ForegroundColumns& columns, const FullWeight& full, int begin, int end,
-                   const ForegroundScratch& scratch, std::uint16_t* products) noexcept {
+// What both passes read for each pixel of a run, in scratch.lanes.
+struct RunLanes {
+  const float* inside;   // 1 / (sum of alpha in the window)
+  const float* outside;  // 1 / (sum of 255 - alpha)
+  const float* opacity;
+  const float* channels;  // three planes of the image
+};
+
+template <typename AlphaSum>
+static inline RunLanes lanes_of_run(const std::uint8_t* image, const std::uint8_t* alpha,
+                                    const FullWeight& full, int begin, int count,
+                                    const ForegroundScratch& scratch,
+                                    const AlphaSum& alpha_sum) noexcept {
   const std::ptrdiff_t stride = scratch.stride;
-  const int count = end - begin;
-  prefix_sums(columns, begin, end, scratch.sums, stride);
   float* __restrict inside = scratch.lanes;
   float* __restrict outside = inside + stride;
   float* __restrict opacity = outside + stride;
@@ -127,27 +135,39 @@ void fuse_wide_row(const std::uint8_t* image, const std::uint8_t* alpha,
   split_channels(image + 3 * begin, channels, channels + stride, channels + 2 * stride, count);
   const std::uint8_t* a = alpha + begin;
   const std::int32_t* full_row = full.columns + begin;
-  const std::uint32_t* alpha_prefix = scratch.sums + 6 * stride;
-  std::uint16_t* __restrict weights = products + 6 * stride + begin;
   for (int i = 0; i < count; ++i) {
-    const std::int32_t sum = window_sum(alpha_prefix, i);
+    const std::int32_t sum = alpha_sum(i);
     inside[i] = reciprocal(sum);
     outside[i] = reciprocal(full.rows * full_row[i] - sum);
     opacity[i] = static_cast<float>(a[i]) * (1.0f / 255.0f);
-    weights[i] = a[i];
   }
+  return {inside, outside, opacity, channels};
+}
+
+void fuse_wide_row(const std::uint8_t* image, const std::uint8_t* alpha,
+                   const ForegroundColumns& columns, const FullWeight& full, int begin, int end,
+                   const ForegroundScratch& scratch, std::uint16_t* products) noexcept {
+  const std::ptrdiff_t stride = scratch.stride;
+  const int count = end - begin;
+  prefix_sums(columns, begin, end, scratch.sums, stride);
+  const std::uint8_t* a = alpha + begin;
+  const std::uint32_t* alpha_prefix = scratch.sums + 6 * stride;
+  const RunLanes lanes = lanes_of_run(image, alpha, full, begin, count, scratch,
+                                      [=](int i) { return window_sum(alpha_prefix, i); });
+  std::uint16_t* __restrict weights = products + 6 * stride + begin;
+  for (int i = 0; i < count; ++i) weights[i] = a[i];
   for (int c = 0; c < 3; ++c) {
     const std::uint32_t* weighted = scratch.sums + c * stride;
     const std::uint32_t* plain = scratch.sums + (3 + c) * stride;
-    const float* I = channels + c * stride;
+    const float* I = lanes.channels + c * stride;
     std::uint16_t* __restrict foreground = products + c * stride + begin;
     std::uint16_t* __restrict background = products + (3 + c) * stride + begin;
     for (int i = 0; i < count; ++i) {
       const std::int32_t front = window_sum(weighted, i);
       const std::int32_t behind = 255 * window_sum(plain, i) - front;
-      const float F = static_cast<float>(front) * inside[i];
-      const float B = static_cast<float>(behind) * outside[i];
-      const float fused = fuse(I[i], opacity[i], F, B);
+      const float F = static_cast<float>(front) * lanes.inside[i];
+      const float B = static_cast<float>(behind) * lanes.outside[i];
+      const float fused = fuse(I[i], lanes.opacity[i], F, B);
       // Rounding the products, not the colours, keeps what a uint8 colour would lose.
       const float weight = static_cast<float>(a[i]);
       foreground[i] = static_cast<std::uint16_t>(static_cast<std::int32_t>(weight * fused + 0.5f));
@@ -178,29 +198,19 @@ void fuse_narrow_row(const std::uint8_t* image, const std::uint8_t* alpha,
       sums[i] = static_cast<std::uint32_t>(r0[i]) + r1[i] + r2[i] + r3[i] + r4[i] + r5[i] + r6[i];
     }
   }
-  float* __restrict inside = scratch.lanes;
-  float* __restrict outside = inside + stride;
-  float* __restrict opacity = outside + stride;
-  float* channels = opacity + stride;
-  split_channels(image + 3 * begin, channels, channels + stride, channels + 2 * stride, count);
   const std::uint8_t* a = alpha + begin;
-  const std::int32_t* full_row = full.columns + begin;
   const std::uint32_t* alpha_sums = scratch.sums + 6 * stride;
-  for (int i = 0; i < count; ++i) {
-    const std::int32_t sum = narrow_sum(alpha_sums + i);
-    inside[i] = reciprocal(sum);
-    outside[i] = reciprocal(full.rows * full_row[i] - sum);
-    opacity[i] = static_cast<float>(a[i]) * (1.0f / 255.0f);
-  }
+  const RunLanes lanes = lanes_of_run(image, alpha, full, begin, count, scratch,
+                                      [=](int i) { return narrow_sum(alpha_sums + i); });
   for (int c = 0; c < 3; ++c) {
     const std::uint32_t* front = scratch.sums + c * stride;
     const std::uint32_t* behind = scratch.sums + (3 + c) * stride;
-    const float* I = channels + c * stride;
+    const float* I = lanes.channels + c * stride;
     std::uint8_t* __restrict result = scratch.bytes + c * stride;
     for (int i = 0; i < count; ++i) {
-      const float F = static_cast<float>(narrow_sum(front + i)) * inside[i];
-      const float B = static_cast<float>(narrow_sum(behind + i)) * outside[i];
-      const float fused = fuse(I[i], opacity[i], F, B);
+      const float F = static_cast<float>(narrow_sum(front + i)) * lanes.inside[i];
+      const float B = static_cast<float>(narrow_sum(behind + i)) * lanes.outside[i];
+      const float fused = fuse(I[i], lanes.opacity[i], F, B);
       const auto level = static_cast<std::uint8_t>(static_cast<std::int32_t>(fused + 0.5f));
       result[i] = is_unknown(a[i]) ? level : static_cast<std::uint8_t>(I[i]);
     }

@@ -37,73 +37,118 @@ std::ptrdiff_t plane_stride_of(std::ptrdiff_t count) noexcept {
   return static_cast<std::ptrdiff_t>((aligned_count<T>(size_of(count)) / line | 1) * line);
 }
 
-// Every band repeats the sums and windows of 2 radius rows of its neighbours, so that a band has 16
-// times the radius or more; the first number is rows_per_band for a kernel as slow as this.
+// Every band repeats the sums and windows of 2 radius rows of its neighbours, so that a band has 20
+// times the radius or more; the first number is rows_per_band for a kernel as slow as this. Few
+// bands are an even number of them, which two threads share evenly.
 Bands solver_bands(int height, int width, int radius, int threads) {
-  const std::int64_t rows =
-      std::max<std::int64_t>(rows_per_band(width) / 4, 16 * std::int64_t{radius});
-  return Bands(height, static_cast<int>(std::clamp<std::int64_t>(rows, 1, height)), threads);
+  const std::int64_t least =
+      std::max<std::int64_t>(rows_per_band(width) / 4, 20 * std::int64_t{radius});
+  const std::int64_t count = std::max<std::int64_t>(height / least, 1);
+  const int even = static_cast<int>(count > 1 ? count / 2 * 2 : 1);
+  return Bands(height, (height + even - 1) / even, threads);
+}
+
+// The layout of rows of this width: kLanes segments where what they repeat is at most the row once
+// more.
+GuidedShape shape_of(int width, int radius, int channels) {
+  GuidedShape shape{};
+  shape.lanes = std::int64_t{4} * kLanes * radius <= width ? kLanes : 1;
+  const int pixels = (width + shape.lanes - 1) / shape.lanes;
+  // Alone, a segment is still worked on kLanes pixels at a time.
+  const int step = shape.lanes == 1 ? kLanes : kLanePixels;
+  shape.pixels = (pixels + step - 1) / step * step;
+  shape.channels = channels;
+  shape.radius = radius;
+  const std::ptrdiff_t elements = elements_of(shape, 2) + kLanes;
+  shape.plane_stride = plane_stride_of<double>(elements);
+  shape.running_stride = plane_stride_of<double>(elements + kLanes);
+  return shape;
+}
+
+Buffer<double> inverse_columns_of(const GuidedShape& shape, int width) {
+  Buffer<double> inverse(size_of(elements_of(shape, 1)));
+  for (std::ptrdiff_t i = 0; i < elements_of(shape, 1); ++i) {
+    const std::ptrdiff_t x =
+        i % shape.lanes * shape.pixels + i / shape.lanes - std::ptrdiff_t{shape.radius};
+    const std::ptrdiff_t left = std::max<std::ptrdiff_t>(x - shape.radius, 0);
+    const std::ptrdiff_t right = std::min<std::ptrdiff_t>(x + shape.radius, width - 1);
+    inverse[size_of(i)] = x >= 0 && x < width ? 1.0 / static_cast<double>(right - left + 1) : 0.0;
+  }
+  return inverse;
 }
 
 // Calls emit(worker, y, coefficients, plane_stride) with the averaged planes a[c] and b of every
-// row, once each. guide_row(y, scratch, plane_stride) returns the channels of the guide's row y,
-// which it may put into scratch, channels rows of plane_stride.
+// row, once each. guide_row(y, to, plane_stride) writes the channels of the guide's row y.
 template <typename GuideRowAt, typename Emit>
 void for_each_coefficient_row(ImageView<const float> alpha, int channels, const Solver& solver,
                               int threads, const GuideRowAt& guide_row, const Emit& emit) {
   const int height = alpha.height, width = alpha.width;
   // A window beyond the image is the image.
   const int down = std::min(solver.radius, height - 1), across = std::min(solver.radius, width - 1);
-  const std::ptrdiff_t plane = plane_stride_of<double>(width);
-  const std::ptrdiff_t running_plane =
-      plane_stride_of<double>(width + 2 * std::ptrdiff_t{across} + 1);
+  GuidedShape shape = shape_of(width, across, channels);
+  const Buffer<double> inverse_columns = inverse_columns_of(shape, width);
+  shape.inverse_columns = inverse_columns.data();
+  const std::ptrdiff_t plane = shape.plane_stride;
   const int moments = moment_count(channels);
-  const int coefficients = channels + 1, solved = channels + 2;
-  const int ring = 2 * down + 2;  // the windows of a row, and the row that enters as one leaves
+  const int coefficients = channels + 1, solved = channels + 2, inputs = channels + 1;
+  const int ring = 2 * down + 2;  // the rows of a window, and the one that enters as one leaves
 
-  const Buffer<double> inverse_columns(size_of(width));
-  for (int x = 0; x < width; ++x) {
-    inverse_columns[size_of(x)] =
-        1.0 / (std::min(x + across, width - 1) - std::max(x - across, 0) + 1);
-  }
-  const GuidedShape shape{width, channels, across, plane, running_plane, inverse_columns.data()};
-
-  const auto slide_moments = active_slide_moments_row();
-  const auto slide_sums = active_slide_sums_row();
-  const auto running_sums = active_running_sums_row();
+  const auto segment = active_cut_segments_row();
+  const auto join = active_join_segments_row();
+  const auto sum_moments = active_moments_row();
+  const auto sum_solved = active_sums_row();
   const auto solve = active_solve_row();
   const auto mean = active_mean_row();
 
   const double unsure = solver.unsure.value_or(0);
   const Bands bands = solver_bands(height, width, down, threads);
   const std::ptrdiff_t moment_sums = moments * plane, coefficient_sums = coefficients * plane;
-  const std::ptrdiff_t double_slice = moment_sums + coefficient_sums + moments * running_plane;
-  const std::ptrdiff_t ring_slice = std::ptrdiff_t{ring} * solved * plane;
-  const std::ptrdiff_t float_slice = ring_slice + (2 * channels + coefficients) * plane;
-  const Buffer<double> doubles(size_of(bands.workers) * size_of(double_slice));
-  const Buffer<float> floats(size_of(bands.workers) * size_of(float_slice));
+  const std::ptrdiff_t double_slice =
+      moment_sums + coefficient_sums + moments * shape.running_stride;
+  // A plain row, segments of it, and what becomes of those.
+  const std::ptrdiff_t input_row = inputs * plane, solved_row_size = solved * plane;
+  const std::ptrdiff_t float_slice =
+      ring * (input_row + solved_row_size) + input_row + 2 * coefficients * plane;
+  const Slices<double> doubles(bands.workers, size_of(double_slice));
+  const Slices<float> floats(bands.workers, size_of(float_slice));
   // Stands for a row outside the image: it adds nothing.
   const Buffer<float> nothing(size_of(solved * plane));
   std::fill_n(nothing.data(), solved * plane, 0.0f);
+  const GuideRow none{{nothing.data(), nothing.data(), nothing.data()}, nothing.data()};
 
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
-    double* const window_moments = doubles.data() + worker * double_slice;
+    double* const window_moments = doubles[worker];
     double* const window_solved = window_moments + moment_sums;
-    double* const running = window_solved + coefficient_sums;
-    float* const rows = floats.data() + worker * float_slice;
-    float* const enter_scratch = rows + ring_slice;
-    float* const leave_scratch = enter_scratch + channels * plane;
-    float* const result = leave_scratch + channels * plane;
+    double* const running = window_solved + coefficient_sums + kLanes;
+    float* const input_rows = floats[worker];
+    float* const solved_rows = input_rows + ring * input_row;
+    float* const plain = solved_rows + ring * solved_row_size;
+    float* const result = plain + input_row;
+    float* const joined = result + coefficients * plane;
     std::fill_n(window_moments, double_slice, 0.0);
+    std::fill_n(plain, input_row, 0.0f);
 
-    const auto solved_row = [&](int y) { return rows + std::ptrdiff_t{y % ring} * solved * plane; };
-    const auto input_row = [&](int y, float* scratch) -> GuideRow {
-      if (y < 0 || y >= height) {
-        return {{nothing.data(), nothing.data(), nothing.data()}, nothing.data()};
+    const auto solved_row = [&](int y) { return solved_rows + y % ring * solved_row_size; };
+    const auto row_at = [&](int y) -> GuideRow {
+      if (y < 0 || y >= height) return none;
+      const float* row = input_rows + y % ring * input_row;
+      return {{row, row + plane, row + 2 * plane}, row + channels * plane};
+    };
+    // Reads row y, which takes the place of one that has left.
+    const auto enter_row = [&](int y) -> GuideRow {
+      if (y >= height) return none;
+      float* const first = plain + 2 * across;
+      guide_row(y, first, plane);
+      std::copy_n(alpha.row(y), width, first + channels * plane);
+      for (int c = 0; c < inputs; ++c) {
+        float* to = input_rows + y % ring * input_row + c * plane;
+        if (shape.lanes == kLanes) {
+          segment(shape, plain + c * plane, to);
+        } else {
+          std::copy_n(plain + c * plane, elements_of(shape, 2), to);
+        }
       }
-      GuideRow row = guide_row(y, scratch, plane);
-      row.alpha = alpha.row(y);
-      return row;
+      return row_at(y);
     };
     const auto inverse_rows = [&](int y) {
       return 1.0 / (std::min(y + down, height - 1) - std::max(y - down, 0) + 1);
@@ -111,20 +156,18 @@ void for_each_coefficient_row(ImageView<const float> alpha, int channels, const 
 
     const int first = std::max(begin - down, 0);
     for (int y = std::max(first - down, 0); y < std::min(first + down, height); ++y) {
-      slide_moments(shape, input_row(y, enter_scratch), input_row(-1, nullptr), window_moments);
+      sum_moments(shape, enter_row(y), none, window_moments, nullptr);
     }
     int next = first;  // the row of windows to be solved next
     const auto solve_next = [&] {
-      const int leaving = next > first ? next - down - 1 : -1;
-      slide_moments(shape, input_row(next + down, enter_scratch), input_row(leaving, leave_scratch),
-                    window_moments);
-      running_sums(shape, moments, window_moments, running);
+      const GuideRow leaving = next > first ? row_at(next - down - 1) : none;
+      sum_moments(shape, enter_row(next + down), leaving, window_moments, running);
       solve(shape, running, inverse_rows(next), solver.eps, unsure, solved_row(next));
       ++next;
     };
     while (next < std::min(begin + down, height)) {
       solve_next();
-      slide_sums(shape, solved_row(next - 1), nothing.data(), window_solved);
+      sum_solved(shape, solved_row(next - 1), nothing.data(), window_solved, nullptr);
     }
     for (int y = begin; y < end; ++y) {
       const int leaving = y - down - 1;
@@ -134,11 +177,16 @@ void for_each_coefficient_row(ImageView<const float> alpha, int channels, const 
         solve_next();
         enter = solved_row(y + down);
       }
-      slide_sums(shape, enter, leave, window_solved);
-      running_sums(shape, coefficients, window_solved, running);
-      const float* weight = solver.unsure ? solved_row(y) + coefficients * plane : nullptr;
-      mean(shape, running, inverse_rows(y), weight, alpha.row(y), result);
-      emit(worker, y, static_cast<const float*>(result), plane);
+      sum_solved(shape, enter, leave, window_solved, running);
+      const std::ptrdiff_t reach = std::ptrdiff_t{across} * shape.lanes;
+      const float* weight = solver.unsure ? solved_row(y) + coefficients * plane + reach : nullptr;
+      mean(shape, running, inverse_rows(y), weight, row_at(y).alpha + 2 * reach, result);
+      if (shape.lanes != kLanes) {
+        emit(worker, y, static_cast<const float*>(result), plane);
+        continue;
+      }
+      for (int c = 0; c < coefficients; ++c) join(shape, result + c * plane, joined + c * plane);
+      emit(worker, y, static_cast<const float*>(joined), plane);
     }
   });
 }
@@ -189,10 +237,10 @@ Coefficients coefficients_of(ImageView<const std::uint8_t> guide, ImageView<cons
                       Buffer<float>(size_of(channels + 1) * size_of(height) * stride)};
   for_each_coefficient_row(
       alpha, channels, solver, threads,
-      [&](int y, float*, std::ptrdiff_t) noexcept {
-        GuideRow row{};
-        for (int c = 0; c < channels; ++c) row.guide[c] = small.plane_row(c, y);
-        return row;
+      [&](int y, float* to, std::ptrdiff_t plane) noexcept {
+        for (int c = 0; c < channels; ++c) {
+          std::copy_n(small.plane_row(c, y), width, to + c * plane);
+        }
       },
       [&](int, int y, const float* planes, std::ptrdiff_t plane_stride) noexcept {
         for (int c = 0; c < result.planes; ++c) {
@@ -206,41 +254,32 @@ template <typename Out>
 void upsample(ImageView<const std::uint8_t> guide, const Coefficients& small, ImageView<Out> out,
               int threads) {
   const int width = guide.width, planes = small.planes;
-  const Buffer<int> start(size_of(small.width) + 1);
-  const Buffer<float> fraction(size_of(width) + kGrowBlock);
-  std::fill_n(fraction.data(), size_of(width) + kGrowBlock, 0.0f);
-  int started = 0;
-  for (int x = 0; x < width; ++x) {
-    const Position at = position(x, small.width, width);
-    while (started <= at.sample) start[size_of(started++)] = x;
+  // What lies beyond a row is grown too, from its last samples.
+  const std::size_t padded = size_of(width) + kGrowBlock;
+  const Buffer<std::int32_t> start(padded);
+  const Buffer<float> fraction(padded);
+  for (int x = 0; x < static_cast<int>(padded); ++x) {
+    const Position at = position(std::min(x, width - 1), small.width, width);
+    start[size_of(x)] = at.sample;
     fraction[size_of(x)] = at.fraction;
   }
-  while (started <= small.width) start[size_of(started++)] = width;
-  const Growth growth{small.width, width, start.data(), fraction.data()};
+  const Growth growth{start.data(), fraction.data()};
 
-  const auto grow = active_grow_row();
+  const auto mix = active_mix_coefficients_row();
   const auto apply = active_apply_row<Out>();
   const Bands bands(guide.height, rows_per_band(width), threads);
-  const std::ptrdiff_t plane = plane_stride_of<float>(width + std::ptrdiff_t{kGrowBlock});
-  const std::ptrdiff_t grown_slice = planes * plane;
-  const Buffer<float> floats(size_of(bands.workers) * 2 * size_of(grown_slice));
-  // The last row that each worker grew: it and the one before it are in the worker's ring, from one
-  // band to the next.
-  const Buffer<int> grown(size_of(bands.workers));
-  std::fill_n(grown.data(), bands.workers, -1);
+  const std::ptrdiff_t plane = plane_stride_of<float>(small.width + std::ptrdiff_t{kGrowBlock});
+  const Slices<float> mixed(bands.workers, size_of(planes * plane));
+  for (int i = 0; i < bands.workers; ++i) std::fill_n(mixed[i], planes * plane, 0.0f);
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
-    float* const ring = floats.data() + worker * 2 * grown_slice;
     for (int y = begin; y < end; ++y) {
       const Position at = position(y, small.height, guide.height);
       const int last = std::min(at.sample + 1, small.height - 1);
-      for (int j = std::max(grown[size_of(worker)] + 1, at.sample); j <= last; ++j) {
-        for (int c = 0; c < planes; ++c) {
-          grow(growth, small.row(c, j), ring + j % 2 * grown_slice + c * plane);
-        }
-        grown[size_of(worker)] = j;
+      for (int c = 0; c < planes; ++c) {
+        mix(small.row(c, at.sample), small.row(c, last), at.fraction, small.width,
+            mixed[worker] + c * plane);
       }
-      apply(ring + at.sample % 2 * grown_slice, ring + last % 2 * grown_slice, plane, at.fraction,
-            guide.row(y), guide.channels, width, out.row(y));
+      apply(&growth, mixed[worker], plane, guide.row(y), guide.channels, width, out.row(y));
     }
   });
 }
@@ -266,14 +305,11 @@ void guided_filter(ImageView<const std::uint8_t> guide, ImageView<const float> a
     const auto apply = active_apply_row<Out>();
     for_each_coefficient_row(
         alpha, channels, {radius, eps_of_steps(eps), {}}, threads,
-        [&](int y, float* scratch, std::ptrdiff_t plane) noexcept {
-          const GuideRow row{{scratch, scratch + plane, scratch + 2 * plane}, nullptr};
-          spread(guide.row(y), channels, guide.width, kCentred, scratch, scratch + plane,
-                 scratch + 2 * plane);
-          return row;
+        [&](int y, float* to, std::ptrdiff_t plane) noexcept {
+          spread(guide.row(y), channels, guide.width, kCentred, to, to + plane, to + 2 * plane);
         },
         [&](int, int y, const float* planes, std::ptrdiff_t stride) noexcept {
-          apply(planes, planes, stride, 0, guide.row(y), channels, guide.width, out.row(y));
+          apply(nullptr, planes, stride, guide.row(y), channels, guide.width, out.row(y));
         });
     return;
   }

@@ -48,59 +48,78 @@ static constexpr int moment_count(int channels) noexcept {
   return 1 + 2 * channels + channels * (channels + 1) / 2;
 }
 
-// What the rows below share. Planes of one row lie plane_stride apart, planes of running sums
-// running_stride; inverse_columns[x] is 1 / (pixels in a row of the window of x).
+// Sums along a row would wait for each other, so that a row is cut into kLanes segments which lie
+// side by side: element i * kLanes + k is pixel i of segment k. Each segment repeats the pixels
+// next to it that its windows reach, 2 radius on either side, and zeros outside the image. Where
+// that is much of the row, it stays one segment.
+constexpr int kLanes = 8;
+
+// Of a row in such an order: `pixels` of each of `lanes` segments, without what they repeat.
 struct GuidedShape {
-  int width;
+  int lanes;   // kLanes or 1
+  int pixels;  // a multiple of kLanePixels
   int channels;
-  int radius;  // less than width
+  int radius;
+  // Between planes of one row, and between planes of running sums.
   std::ptrdiff_t plane_stride;
   std::ptrdiff_t running_stride;
+  // 1 / (pixels in a row of the window), 0 outside the image, for the pixels and radius around
+  // them.
   const double* inverse_columns;
 };
 
-// sums += moments of enter - moments of leave.
-FASTMATTE_ROW(slide_moments_row, (const GuidedShape& shape, const GuideRow& enter,
-                                  const GuideRow& leave, double* sums))
+// Elements of a plane that reaches `radii` radius around the pixels of each segment.
+static inline std::ptrdiff_t elements_of(const GuidedShape& shape, int radii) noexcept {
+  return (shape.pixels + std::ptrdiff_t{2} * radii * shape.radius) * shape.lanes;
+}
 
-// sums += enter - leave, for the planes a[c] and b.
-FASTMATTE_ROW(slide_sums_row,
-              (const GuidedShape& shape, const float* enter, const float* leave, double* sums))
+// Rows change their order in squares of this side.
+constexpr int kLanePixels = 4;
 
-// Running sums along each plane, padded: the sum over the window of x is
-// running[x + 2 radius + 1] - running[x]. The first radius + 1 are 0 before the first call.
-FASTMATTE_ROW(running_sums_row,
-              (const GuidedShape& shape, int planes, const double* sums, double* running))
+// From one that has 2 radius pixels on either side, zeros outside the image, to kLanes segments;
+// and back, without what they repeat.
+FASTMATTE_ROW(cut_segments_row, (const GuidedShape& shape, const float* row, float* segments))
+FASTMATTE_ROW(join_segments_row, (const GuidedShape& shape, const float* segments, float* row))
+
+// sums += moments of enter - moments of leave; then, where running is not null, running sums along
+// each segment: the sum over the window of i is running[i + 2 radius + 1] - running[i], in pixels,
+// for i without the first and the last radius. The first of running stays 0.
+FASTMATTE_ROW(moments_row, (const GuidedShape& shape, const GuideRow& enter, const GuideRow& leave,
+                            double* sums, double* running))
+
+// The same for the planes a[c] and b: sums += enter - leave.
+FASTMATTE_ROW(sums_row, (const GuidedShape& shape, const float* enter, const float* leave,
+                         double* sums, double* running))
 
 // Solves one row of windows from the running sums of their moments: planes a[c], b and w.
 FASTMATTE_ROW(solve_row, (const GuidedShape& shape, const double* running, double inverse_rows,
                           double eps, double unsure, float* solved))
 
-// Averages one row of a[c] and b; where weight is not null it and alpha are as for unsure.
+// Averages one row of a[c] and b; where weight is not null it and alpha are as for unsure, and
+// begin at the same pixel as coefficients.
 FASTMATTE_ROW(mean_row, (const GuidedShape& shape, const double* running, double inverse_rows,
                          const float* weight, const float* alpha, float* coefficients))
 
-// How a row of small_width samples grows to width: those at from start[i] up to start[i + 1] lie
-// between samples i and i + 1, fraction[x] of the way.
+// out = top + fraction * (bottom - top), count elements each.
+FASTMATTE_ROW(mix_coefficients_row,
+              (const float* top, const float* bottom, float fraction, int count, float* out))
+
+// How a row grows: pixel x lies between samples start[x] and start[x] + 1, fraction[x] of the way.
+// start never falls nor rises by more than one. Both, and the samples, have kGrowBlock elements
+// more than the row.
 struct Growth {
-  int small_width;
-  int width;
-  const int* start;
-  const float* fraction;  // kGrowBlock - 1 elements longer than width
+  const std::int32_t* start;
+  const float* fraction;
 };
+constexpr int kGrowBlock = 64;
 
-// Grown rows are written in blocks of this many; what a block writes beyond its samples the next
-// one overwrites, and a row has room for it.
-constexpr int kGrowBlock = 8;
-
-FASTMATTE_ROW(grow_row, (const Growth& growth, const float* small, float* out))
-
-// out = clip(lerp(top, bottom, fraction) . (guide, 1)) for channels + 1 planes of coefficients.
+// out = clip(coefficients . (guide, 1)) for channels + 1 planes of coefficients, of the row itself
+// or, where growth is not null, of samples that it grows from.
 FASTMATTE_ROW(apply_row_f32,
-              (const float* top, const float* bottom, std::ptrdiff_t plane_stride, float fraction,
+              (const Growth* growth, const float* coefficients, std::ptrdiff_t plane_stride,
                const std::uint8_t* guide, int channels, int width, float* out))
 FASTMATTE_ROW(apply_row_u8,
-              (const float* top, const float* bottom, std::ptrdiff_t plane_stride, float fraction,
+              (const Growth* growth, const float* coefficients, std::ptrdiff_t plane_stride,
                const std::uint8_t* guide, int channels, int width, std::uint8_t* out))
 
 // The guide is taken as value - 127.5 in steps of 1 / 255: integer moments are then exact in
