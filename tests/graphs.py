@@ -68,6 +68,18 @@ def modnet_half(path):
     return path
 
 
+def modnet_rounded(path):
+    """The same, reaching half a thousandth beyond 1, as engines' own sigmoids do by rounding."""
+    brightness(path)
+    model = onnx.load(path)
+    graph = model.graph
+    graph.node[-1].output[0] = "alpha"
+    graph.initializer.append(helper.make_tensor("beyond", TensorProto.FLOAT, [1], [1.0005]))
+    graph.node.append(helper.make_node("Mul", ["alpha", "beyond"], ["output"]))
+    onnx.save(model, path)
+    return path
+
+
 def selfie(path):
     return brightness(
         path,

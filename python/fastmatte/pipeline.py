@@ -78,13 +78,14 @@ class Pipeline:
         start = clock.record("input", start)
         runner.run()
         start = clock.record("network", start)
-        self._require_alpha(runner.alpha)
+        self._settle(runner.alpha)
         enlarge(self.refine, colours, runner.alpha, out, self.threads)
         clock.record("refine", start)
 
-    def _require_alpha(self, alpha: Alpha) -> None:
+    def _settle(self, alpha: Alpha) -> None:
+        """Clamp what an engine's rounding left outside [0, 1]; refuse what lies further outside."""
         try:
-            _core.require_alpha(alpha, "output", self.threads)
+            _core.clamp_alpha(alpha, "output", self.threads)
         except ValueError as error:
             raise ModelError(
                 f"{self.spec.path}: the network's output is no alpha ({error}). "

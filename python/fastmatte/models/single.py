@@ -89,7 +89,8 @@ class Runner:
         )
         channel = family.alpha_channel
         self._output = result[0, channel] if nchw else result[0, :, :, channel]
-        self.alpha = self._output.astype(np.float32, copy=False)
+        # Itself where it is float32 with adjacent pixels, else a copy made by each run.
+        self.alpha = np.ascontiguousarray(self._output, np.float32)
 
     def feed(self, image: Image, pixel_format: PixelFormat) -> None:
         """Resize, normalise and lay out in one pass."""
