@@ -41,9 +41,8 @@ def test_every_kernel_tells_its_arguments(name):
 
 
 @pytest.mark.parametrize("kernel", [k for k in KERNELS if k not in ("alpha_range", "resample")])
-def test_every_kernel_has_its_test_and_bench(kernel):
+def test_every_kernel_has_its_test(kernel):
     assert (ROOT / "tests" / f"test_{kernel}.py").exists()
-    assert (ROOT / "bench" / f"bench_{kernel}.py").exists()
 
 
 def test_import_is_light():

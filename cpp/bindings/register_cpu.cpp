@@ -3,6 +3,7 @@
 #include "bindings/register.h"
 #include "core/parallel.h"
 #include "cpu/isa.h"
+#include "kernels/arithmetic.h"
 
 namespace fastmatte {
 
@@ -16,6 +17,13 @@ void register_cpu(py::module_& module) {
   module.def("force_isa", [](const std::string& name) { force_isa(name); }, py::arg("name"));
   module.def("default_threads", &default_threads);
   module.def("system_allocations", &system_allocations);
+  module.def("take_peak_bytes", &take_peak_bytes);
+  module.def("release_stored_blocks", &release_stored_blocks);
+  module.def("calculate", [](py::object rounds) {
+    const int count = static_cast<int>(read_integer(rounds, "rounds", 1, kMaxPixels));
+    const py::gil_scoped_release release;
+    return calculate(count);
+  });
   module.attr("MAX_PIXELS") = kMaxPixels;
   active_isa();  // an unusable FASTMATTE_CPU is reported by the import, not by the first frame
 }

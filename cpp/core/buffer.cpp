@@ -16,6 +16,17 @@ constexpr std::size_t kMaxStoredBytes = std::size_t{256} << 20;
 constexpr std::size_t kMaxStoredBlocks = 64;
 
 std::atomic<std::uint64_t> allocations{0};
+std::atomic<std::size_t> held_bytes{0};
+std::atomic<std::size_t> peak_bytes{0};
+
+Block held(Block block) noexcept {
+  const std::size_t now =
+      held_bytes.fetch_add(block.bytes, std::memory_order_relaxed) + block.bytes;
+  std::size_t peak = peak_bytes.load(std::memory_order_relaxed);
+  while (peak < now && !peak_bytes.compare_exchange_weak(peak, now, std::memory_order_relaxed)) {
+  }
+  return block;
+}
 
 void free_block(Block block) noexcept {
   ::operator delete(block.data, std::align_val_t{kAlignment});
@@ -46,14 +57,15 @@ Block acquire_block(std::size_t bytes) {
       const Block block = *best;
       store.blocks.erase(best);
       store.bytes -= block.bytes;
-      return block;
+      return held(block);
     }
   }
   allocations.fetch_add(1, std::memory_order_relaxed);
-  return {::operator new(bytes, std::align_val_t{kAlignment}), bytes};
+  return held({::operator new(bytes, std::align_val_t{kAlignment}), bytes});
 }
 
 void release_block(Block block) noexcept {
+  held_bytes.fetch_sub(block.bytes, std::memory_order_relaxed);
   if (block.bytes > kMaxStoredBytes) return free_block(block);
   Store& store = Immortal<Store>::get();
   const std::lock_guard lock(store.mutex);
@@ -67,5 +79,17 @@ void release_block(Block block) noexcept {
 }
 
 std::uint64_t system_allocations() noexcept { return allocations.load(std::memory_order_relaxed); }
+
+std::size_t take_peak_bytes() noexcept {
+  return peak_bytes.exchange(held_bytes.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
+void release_stored_blocks() noexcept {
+  Store& store = Immortal<Store>::get();
+  const std::lock_guard lock(store.mutex);
+  for (const Block block : store.blocks) free_block(block);
+  store.blocks.clear();
+  store.bytes = 0;
+}
 
 }  // namespace fastmatte

@@ -24,6 +24,13 @@ void release_block(Block block) noexcept;
 // How often the store had to ask the system so far.
 std::uint64_t system_allocations() noexcept;
 
+// The most bytes that Buffers held at one time since this was last asked. A recycled block counts
+// whole: release the stored ones first to learn what a kernel needs.
+std::size_t take_peak_bytes() noexcept;
+
+// Gives the store's blocks back to the system.
+void release_stored_blocks() noexcept;
+
 // Owns count elements, uninitialised.
 template <typename T>
 class Buffer {

@@ -1,0 +1,56 @@
+"""README's table of kernels: measures whole runs, writes the section between its markers.
+
+    python -m bench.table --runs 3
+
+Fails, and leaves README as it is, where a peer's answer is not what the kernel's is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from fastmatte.benchmark import table
+from fastmatte.benchmark.cases import CASES
+from fastmatte.benchmark.measure import Row, measure
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- python -m bench.table writes from here -->\n", "<!-- to here -->\n"
+
+
+def section(rows: list[Row], runs: int) -> str:
+    facts = table.machine()
+    with_what = ", ".join(f"{name} {facts[name]}" for name in table.LIBRARIES if name in facts)
+    missed = sum(bool(row.missed) for row in rows)
+    return (
+        f"{table.markdown(rows)}\n\n"
+        f"{facts['processor']}; {with_what}. Medians of {runs} whole runs; "
+        f"{missed or 'none'} of {len(rows)} rows below what they must reach.\n"
+    )
+
+
+def replaced(text: str, section: str) -> str:
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert begin, f"README.md has lost {BEGIN!r}"
+    assert end, f"README.md has lost {END!r}"
+    return f"{before}{begin}\n{section}\n{end}{after}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.0, help="the least time for a row")
+    arguments = parser.parse_args()
+    cases = [case for case in CASES if case.shown]
+    rows = measure(cases, runs=arguments.runs, seconds=arguments.seconds)
+    text = section(rows, arguments.runs)
+    print(text)
+    if wrong := [row for row in rows if row.differing]:
+        sys.exit("\n".join(f"{row.kernel} {row.work}: {row.differing}" for row in wrong))
+    README.write_text(replaced(README.read_text(), text))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What the benchmark works on: a frame much like a portrait, made of arithmetic alone."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from fastmatte.arrays import Alpha, Image, Size, Tensor
+
+#: Rows and columns by the name that the command line and the tables use.
+SIZES: dict[str, Size] = {"512": (512, 512), "1080p": (1080, 1920), "4k": (2160, 3840)}
+
+
+class Scene:
+    """A frame with what kernels take beside it, each made when it is first asked for.
+
+    About 7 % of alpha lies strictly between 0 and 1, as around a person.
+    """
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+
+    @cached_property
+    def image(self) -> Image:
+        """(H, W, 3): one pattern where alpha is 1 and a darker one behind it, with noise."""
+        height, width = self.size
+        y, x = np.mgrid[:height, :width].astype(np.float32)
+        waves = np.stack([np.sin(x / 37), np.sin(y / 23), np.cos((x + y) / 51)], -1)
+        noise = np.random.default_rng(7).integers(-12, 13, waves.shape, np.int8)
+        levels = 70 + 35 * waves[..., ::-1] + self.alpha[..., None] * (100 + 15 * waves)
+        image: Image = np.clip(levels + noise, 0, 255).astype(np.uint8)
+        return image
+
+    @cached_property
+    def other(self) -> Image:
+        """Another one."""
+        return np.ascontiguousarray(self.image[::-1])
+
+    @cached_property
+    def grey(self) -> Image:
+        """(H, W) uint8."""
+        return np.ascontiguousarray(self.image[..., 1])
+
+    @cached_property
+    def alpha(self) -> Alpha:
+        """(H, W) float32: an ellipse with a soft edge."""
+        return _ellipse(self.size)
+
+    @cached_property
+    def alpha_bytes(self) -> Image:
+        """(H, W) uint8."""
+        alpha: Image = np.floor(self.alpha * 255 + 0.5).astype(np.uint8)
+        return alpha
+
+    @cached_property
+    def small_alpha(self) -> Alpha:
+        """(512, 512) float32: what a network gives for the frame."""
+        return _ellipse((512, 512))
+
+    @cached_property
+    def rgba(self) -> Image:
+        """(H, W, 4) uint8, straight alpha."""
+        return np.dstack([self.image, self.alpha_bytes])
+
+    @cached_property
+    def premultiplied(self) -> Image:
+        """(H, W, 4) uint8."""
+        colours = np.floor(self.image * self.alpha[..., None] + 0.5).astype(np.uint8)
+        return np.dstack([np.minimum(colours, self.alpha_bytes[..., None]), self.alpha_bytes])
+
+    @cached_property
+    def tensor(self) -> Tensor:
+        """(1, 3, H, W) float32 in [0, 1]."""
+        planes = self.image.transpose(2, 0, 1)[None] * np.float32(1 / 255)
+        return np.ascontiguousarray(planes, np.float32)
+
+
+def _ellipse(size: Size) -> Alpha:
+    height, width = size
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    distance = np.hypot((x + 0.5) / width - 0.5, (y + 0.5) / height - 0.5)
+    alpha: Alpha = np.clip((0.33 - distance) * 30 + 0.5, 0, 1).astype(np.float32)
+    return alpha

@@ -1,0 +1,127 @@
+"""The benchmark in words: cells for whoever draws a table of them, and Markdown."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from fastmatte import __version__
+from fastmatte.benchmark.measure import Row
+
+__all__ = ["Cell", "cells", "document", "machine", "markdown", "milliseconds"]
+
+#: What a peer may be part of, by what pip calls it.
+LIBRARIES = ("numpy", "opencv-contrib-python-headless", "opencv-python", "pillow", "pymatting")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text, and whether it fell short of what was asked for."""
+
+    text: str
+    missed: bool = False
+
+
+def milliseconds(time: float) -> str:
+    """Three digits, which is more than a machine repeats."""
+    return f"{time:.{0 if time >= 100 else 1 if time >= 10 else 2 if time >= 1 else 3}f}"
+
+
+def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[Cell]]]:
+    """Return headings, and the cells of each row.
+
+    Speed-up and growth have columns where several thread counts or sizes were measured.
+    """
+    threads, grown = (
+        any(getattr(row, name) is not None for row in rows) for name in ("speed_up", "growth")
+    )
+    headings = ["kernel", "size", "ISA", "threads", "ms", "peers, ms", "ratio", "at least"]
+    headings += ["bound, ms", "share of bound", "scratch, MB"]
+    headings += ["x fewer threads"] * threads + ["x time / pixel"] * grown
+    table = []
+    for row in rows:
+        missed = row.missed
+        at_least = [f"{row.at_least:g}"] if row.at_least is not None else []
+        at_least += [f"share {row.of_bound:.0%}"] if row.of_bound is not None else []
+        line = [
+            Cell(f"{row.kernel} {row.work}".strip()),
+            Cell(row.size),
+            Cell(row.isa),
+            Cell(str(row.threads)),
+            Cell(milliseconds(row.milliseconds)),
+            Cell(", ".join(_peer(row, name) for name in row.peers), bool(row.differing)),
+            Cell("" if row.ratio is None else f"{row.ratio:.1f}", "ratio" in missed),
+            Cell(", ".join(at_least)),
+            Cell(f"{milliseconds(row.bound)} {row.bound_by}"),
+            Cell(f"{row.share:.0%}", "share" in missed),
+            Cell(f"{row.scratch / 1e6:.2f}"),
+        ]
+        for name in ["speed_up"] * threads + ["growth"] * grown:
+            figure = getattr(row, name)
+            line.append(Cell("" if figure is None else f"{figure:.2f}", name in missed))
+        table.append(line)
+    return headings, table
+
+
+def _peer(row: Row, name: str) -> str:
+    time = row.peers[name]
+    if time is None:
+        return f"{name} not installed"
+    apart = row.differing.get(name)
+    wrong = "" if apart is None else f" (differs by {apart:.2g} levels)"
+    return f"{name} {milliseconds(time)}{wrong}"
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Return the table in Markdown; columns that say the same everywhere become a line above it."""
+    headings, table = cells(rows)
+    same = [
+        i
+        for i, heading in enumerate(headings)
+        if heading in ("size", "ISA", "threads") and len({line[i].text for line in table}) == 1
+    ]
+    above = ", ".join(f"{headings[i]} {table[0][i].text}" for i in same)
+    kept = [i for i in range(len(headings)) if i not in same]
+    lines = [[headings[i] for i in kept], ["---" if i == 0 else "---:" for i in kept]]
+    for line in table:
+        lines.append(
+            [f"**{c.text}** (missed)" if c.missed else c.text for c in map(line.__getitem__, kept)]
+        )
+    return "\n".join(
+        [*([above[0].upper() + above[1:] + ".", ""] if above else [])]
+        + [f"| {' | '.join(line)} |" for line in lines]
+    )
+
+
+def machine() -> dict[str, str]:
+    """Return what the times depend on."""
+    facts = {
+        "fastmatte": __version__,
+        "processor": _processor(),
+        "python": platform.python_version(),
+    }
+    for library in LIBRARIES:
+        try:
+            facts[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return facts
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def document(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return it all as what JSON can hold."""
+    return {"machine": machine(), "rows": [{**asdict(row), "missed": row.missed} for row in rows]}
