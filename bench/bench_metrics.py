@@ -13,7 +13,7 @@ import pytest
 def mattes(request, scene):
     """An alpha and its truth: a soft-edged matte slightly off, or the worst case, noise."""
     rng = np.random.default_rng(5)
-    truth = scene[2]
+    truth = scene.alpha
     if request.param == "noise":
         truth = rng.random(truth.shape, np.float32)
     alpha = np.clip(np.roll(truth, 3, 1) + rng.normal(0, 0.02, truth.shape), 0, 1)

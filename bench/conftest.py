@@ -1,4 +1,4 @@
-"""What benches share: the sizes, the thread count, and the rule that a fast wrong answer fails.
+"""What benches share: the frame, the instruction sets, and the rule that a fast wrong answer fails.
 
 Run: python -m pytest bench --benchmark-columns=min,median --benchmark-sort=fullname
 """
@@ -11,10 +11,9 @@ from pathlib import Path
 import fastmatte as fm
 import numpy as np
 import pytest
+from fastmatte.benchmark.scene import SIZES, Scene
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
-SIZES = {"512": (512, 512), "1080p": (1080, 1920), "4k": (2160, 3840)}
 
 
 @pytest.fixture(params=["1080p"])
@@ -24,16 +23,7 @@ def size_name(request):
 
 @pytest.fixture
 def scene(size_name):
-    """A photograph-like image, another, and a soft-edged alpha, the same at every run."""
-    height, width = SIZES[size_name]
-    rng = np.random.default_rng(7)
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    noise = rng.integers(-12, 13, (height, width, 3))
-    waves = np.stack([np.sin(x / 37), np.sin(y / 23), np.cos((x + y) / 51)], -1) * 90 + 128
-    image = np.clip(waves + noise, 0, 255).astype(np.uint8)
-    distance = np.hypot((x - width / 2) / width, (y - height / 2) / height)
-    alpha = np.clip((0.33 - distance) * 12 + 0.5, 0, 1).astype(np.float32)
-    return image, np.ascontiguousarray(image[::-1]), alpha
+    return Scene(SIZES[size_name])
 
 
 @pytest.fixture

@@ -110,10 +110,8 @@ def _resize(what: str, filter: str, peer: Peer, size: Size | None = None, **row:
     def options(scene: Scene) -> Mapping[str, Any]:
         return {"size": size or scene.size, "filter": filter}
 
-    row = {"inputs": _image, **row}
-    return Case(
-        "resize", f"{what}, {filter}", kernels.resize, options=options, peers=(peer,), **row
-    )
+    row = {"call": kernels.resize, "inputs": _image, **row}
+    return Case("resize", f"{what}, {filter}", options=options, peers=(peer,), **row)
 
 
 #: Both let go of bits between their passes: now and then a level.
@@ -143,6 +141,26 @@ def _guided_upsample(kind: str, guide: Callable[[Scene], Array], **row: Any) -> 
         options=_given(radius=3, eps=1e-4),
         **row,
     )
+
+
+def _morphology(kernel: str, call: Callable[..., Array], peer: Peer, **row: Any) -> Case:
+    return Case(
+        kernel,
+        "radius 7, uint8",
+        call,
+        lambda scene: (scene.alpha_bytes,),
+        options=_given(radius=7),
+        peers=(peer,),
+        at_least=1,
+        **row,
+    )
+
+
+def _composite_in_place(
+    foreground: Array, *rest: Array, out: Array | None = None, threads: int
+) -> Array:
+    """Whatever out is."""
+    return kernels.composite(foreground, *rest, out=foreground, threads=threads)
 
 
 def _blur(sigma: float, **row: Any) -> Case:
@@ -248,11 +266,43 @@ CASES: tuple[Case, ...] = (
         compared=_between_0_and_1,
         at_least=10,
     ),
+    Case(
+        "estimate_foreground",
+        "multi-level",
+        partial(kernels.estimate_foreground, method="multilevel"),
+        lambda scene: (scene.image, scene.alpha),
+        operations=300,
+        counted="1.33 pixels x (30 for the weights, 2 sweeps x 6 x (8 products, 6 sums, clip))",
+        # Sweeps in another order, and where alpha is 0 nothing holds the colours.
+        peers=(Peer("PyMatting", peers.estimate_foreground_pymatting, 1, "pymatting"),),
+        at_least=8,
+    ),
     _blur(
         15,
         operations=15,
         counted="3 channels in 16 bits: 2 sums to shrink, 2 x (2 products, a sum) to grow",
         at_least=6,
+    ),
+    _morphology(
+        "erode",
+        kernels.erode,
+        Peer("cv2.erode", peers.erode_cv2, 1e-3, "cv2"),
+        operations=1.5,
+        counted="3 comparisons each way, of 8 bits",
+    ),
+    _morphology(
+        "dilate",
+        kernels.dilate,
+        Peer("cv2.dilate", peers.dilate_cv2, 1e-3, "cv2"),
+        operations=1.5,
+        counted="as for erode",
+    ),
+    _morphology(
+        "trimap",
+        kernels.trimap,
+        Peer("cv2.erode + cv2.dilate + NumPy", peers.trimap_cv2, 1e-3, "cv2"),
+        operations=4,
+        counted="erode, dilate, 4 comparisons of 8 bits",
     ),
     Case(
         "composite",
@@ -301,13 +351,35 @@ CASES: tuple[Case, ...] = (
         peers=(Peer("NumPy", peers.unpremultiply_numpy, 0.1),),
         at_least=10,
     ),
-    # The rest is measured on request: other sizes and widths of the same kernels.
+    # The rest is measured on request: other sizes, types and ways of the same kernels.
     _to_tensor(
         "area",
         (256, 256),
         (_CV2_NUMPY,),
         operations=6,
         counted="3 channels x a product and a sum in 16 bits each way",
+        shown=False,
+    ),
+    Case(
+        "to_tensor",
+        "full frame, float16",
+        partial(kernels.to_tensor, dtype="float16"),
+        _image,
+        operations=12,
+        counted="3 channels x (convert, product, sum, convert)",
+        peers=(Peer("NumPy, float32", peers.to_tensor_numpy16, 1e-2),),
+        shown=False,
+    ),
+    Case(
+        "to_tensor",
+        "NV12, area, to 512 x 512 float32",
+        partial(kernels.to_tensor, pixel_format="nv12"),
+        lambda scene: (scene.nv12,),
+        operations=4,
+        counted="a product and a sum in 16 bits each way; a 12th: conversion, clamp, product, sum",
+        options=_given(size=(512, 512), filter="area"),
+        # Rounds and clamps to RGB before it shrinks.
+        peers=(Peer("cv2.cvtColor, resize + NumPy", peers.to_tensor_cv2_nv12, 1, "cv2"),),
         shown=False,
     ),
     Case(
@@ -318,6 +390,16 @@ CASES: tuple[Case, ...] = (
         operations=12,
         counted="3 channels x (clamp twice, product, round)",
         peers=(Peer("NumPy", peers.from_tensor_numpy, 0.1),),
+        shown=False,
+    ),
+    _resize(
+        "alpha float32 from 512 x 512 to uint8",
+        "bilinear",
+        Peer("cv2.resize, convertScaleAbs", peers.resize_to_bytes_cv2, 1e-2, "cv2"),
+        call=partial(kernels.resize, dtype="uint8"),
+        inputs=lambda scene: (scene.small_alpha,),
+        operations=9.5,
+        counted="4.5 as for float32; clamp twice, product, sum, conversion",
         shown=False,
     ),
     _resize(
@@ -361,6 +443,27 @@ CASES: tuple[Case, ...] = (
             (4, 15, "as for sigma 15: no need for more"),
             (60, 15, "as for sigma 15"),
         )
+    ),
+    Case(
+        "composite",
+        "in place",
+        _composite_in_place,
+        # What is opaque stays as it is for the next turn; the work is the same for any alpha.
+        lambda scene: (scene.image, scene.other, scene.opaque),
+        operations=17,
+        counted="as for image over image",
+        peers=(Peer("cv2.blendLinear", peers.composite_in_place_cv2, 0.1, "cv2"),),
+        shown=False,
+    ),
+    Case(
+        "composite",
+        "linear_light",
+        partial(kernels.composite, linear_light=True),
+        lambda scene: (scene.image, scene.other, scene.alpha),
+        operations=4.5,
+        counted="alpha to 65535ths; of a tenth of the pixels: 3 x (2 products, 2 sums, a shift)",
+        peers=(Peer("NumPy, tables", peers.composite_light_numpy, 0.1),),
+        shown=False,
     ),
     Case(
         "quantise",

@@ -54,6 +54,11 @@ class Scene:
         return alpha
 
     @cached_property
+    def opaque(self) -> Alpha:
+        """(H, W) float32: 1 everywhere."""
+        return np.ones(self.size, np.float32)
+
+    @cached_property
     def small_alpha(self) -> Alpha:
         """(512, 512) float32: what a network gives for the frame."""
         return _ellipse((512, 512))
@@ -68,6 +73,20 @@ class Scene:
         """(H, W, 4) uint8."""
         colours = np.floor(self.image * self.alpha[..., None] + 0.5).astype(np.uint8)
         return np.dstack([np.minimum(colours, self.alpha_bytes[..., None]), self.alpha_bytes])
+
+    @cached_property
+    def nv12(self) -> Image:
+        """(H * 3 / 2, W) uint8: BT.601, limited range, as a camera gives it."""
+        height, width = self.size
+        weights = np.array(
+            [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]],
+            np.float32,
+        )
+        planes = self.image @ (weights * np.array([[219], [224], [224]], np.float32) / 255).T
+        chroma = planes[..., 1:].reshape(height // 2, 2, width // 2, 2, 2).mean((1, 3))
+        rows = [planes[..., 0] + 16, chroma.reshape(height // 2, width) + 128]
+        frame: Image = np.floor(np.concatenate(rows) + 0.5).astype(np.uint8)
+        return frame
 
     @cached_property
     def tensor(self) -> Tensor:
