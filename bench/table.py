@@ -25,7 +25,7 @@ def section(rows: list[Row], runs: int) -> str:
     missed = sum(bool(row.missed) for row in rows)
     return (
         f"{table.markdown(rows)}\n\n"
-        f"{facts['processor']}; {with_what}. Medians of {runs} whole runs; "
+        f"{facts['processor']}; {with_what}. Medians of {runs} whole run{'s' * (runs > 1)}; "
         f"{missed or 'none'} of {len(rows)} rows below what they must reach.\n"
     )
 

@@ -167,7 +167,7 @@ def test_a_row_in_words():
         "threads": "1",
         "ms": "2.00",
         "peers, ms": "one 10.0, two 400 (differs by 3.2 levels), three not installed",
-        "ratio": "5.0",
+        "ratio": "5.00",
         "at least": "6, share 20%",
         "bound, ms": "0.500 memory",
         "share of bound": "25%",
@@ -176,7 +176,7 @@ def test_a_row_in_words():
     lines = table.markdown([ROW, replace(ROW, isa="sse4")]).splitlines()
     assert lines[0] == "Size 1080p, threads 1."
     assert lines[2].startswith("| kernel | ISA | ms |")
-    assert "| **5.0** (missed) |" in lines[4]
+    assert "| **5.00** (missed) |" in lines[4]
 
 
 def bench(*arguments):

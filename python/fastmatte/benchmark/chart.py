@@ -9,7 +9,7 @@ from math import floor, log10
 from PIL import Image, ImageDraw, ImageFont
 
 from fastmatte.benchmark.measure import Row
-from fastmatte.benchmark.table import machine, milliseconds
+from fastmatte.benchmark.table import machine, three_digits
 
 __all__ = ["draw"]
 
@@ -98,10 +98,10 @@ def _group(
     canvas.text((MARGIN, y + BAR / 2), row.kernel, TEXT, _font(LARGE), anchor="lm")
     work = ", ".join([*([row.work] if row.work else []), *(_say(row, n) for n in _varying(rows))])
     canvas.text((MARGIN, y + BAR * 1.5 + GAP), work, MUTED, _font(SMALL), anchor="lm")
-    ratio = "" if row.ratio is None else f"   {row.ratio:.1f} x as fast"
-    bars = [(row.milliseconds, OURS, TEXT, f"{milliseconds(row.milliseconds)} ms{ratio}")]
+    ratio = "" if row.ratio is None else f"   {three_digits(row.ratio)} x as fast"
+    bars = [(row.milliseconds, OURS, TEXT, f"{three_digits(row.milliseconds)} ms{ratio}")]
     bars += [
-        (time, THEIRS, MUTED, f"{milliseconds(time)}   {name}")
+        (time, THEIRS, MUTED, f"{three_digits(time)}   {name}")
         for name, time in _times(row).items()
     ]
     for i, (time, colour, ink, text) in enumerate(bars):

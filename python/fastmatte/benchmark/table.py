@@ -12,7 +12,7 @@ from typing import Any
 from fastmatte import __version__
 from fastmatte.benchmark.measure import Row
 
-__all__ = ["Cell", "cells", "document", "machine", "markdown", "milliseconds"]
+__all__ = ["Cell", "cells", "document", "machine", "markdown", "three_digits"]
 
 #: What a peer may be part of, by what pip calls it.
 LIBRARIES = ("numpy", "opencv-contrib-python-headless", "opencv-python", "pillow", "pymatting")
@@ -26,9 +26,9 @@ class Cell:
     missed: bool = False
 
 
-def milliseconds(time: float) -> str:
-    """Three digits, which is more than a machine repeats."""
-    return f"{time:.{0 if time >= 100 else 1 if time >= 10 else 2 if time >= 1 else 3}f}"
+def three_digits(value: float) -> str:
+    """More than a machine repeats."""
+    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3}f}"
 
 
 def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[Cell]]]:
@@ -52,11 +52,11 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[Cell]]]:
             Cell(row.size),
             Cell(row.isa),
             Cell(str(row.threads)),
-            Cell(milliseconds(row.milliseconds)),
+            Cell(three_digits(row.milliseconds)),
             Cell(", ".join(_peer(row, name) for name in row.peers), bool(row.differing)),
-            Cell("" if row.ratio is None else f"{row.ratio:.1f}", "ratio" in missed),
+            Cell("" if row.ratio is None else three_digits(row.ratio), "ratio" in missed),
             Cell(", ".join(at_least)),
-            Cell(f"{milliseconds(row.bound)} {row.bound_by}"),
+            Cell(f"{three_digits(row.bound)} {row.bound_by}"),
             Cell(f"{row.share:.0%}", "share" in missed),
             Cell(f"{row.scratch / 1e6:.2f}"),
         ]
@@ -73,7 +73,7 @@ def _peer(row: Row, name: str) -> str:
         return f"{name} not installed"
     apart = row.differing.get(name)
     wrong = "" if apart is None else f" (differs by {apart:.2g} levels)"
-    return f"{name} {milliseconds(time)}{wrong}"
+    return f"{name} {three_digits(time)}{wrong}"
 
 
 def markdown(rows: Sequence[Row]) -> str:
