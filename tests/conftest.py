@@ -29,6 +29,14 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
+@pytest.fixture
+def empty_store() -> None:
+    """Free the scratch memory that other tests left: what a first call finds there it may divide
+    among its buffers otherwise than the second does, which then asks the system once more.
+    """
+    fm._core.release_stored_blocks()
+
+
 @pytest.fixture(scope="session")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make a generated ONNX file by its name in tests/graphs.py, once."""

@@ -139,6 +139,7 @@ def test_channels_do_not_mix(size, seed, sigma):
 
 @pytest.mark.parametrize("sigma", [1.5, 6, 30])
 @pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.usefixtures("empty_store")
 def test_scratch_memory_is_recycled(sigma, weighted):
     image = np.zeros((200, 300, 3), np.uint8)
     weight = np.ones((200, 300), np.float32) if weighted else None

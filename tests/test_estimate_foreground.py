@@ -147,6 +147,7 @@ def test_uint8_alpha_equals_the_float_alpha_it_stands_for():
     )
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_scratch_memory_is_recycled():
     image, alpha, _ = scene(1024, 100)
     out = np.empty_like(image)

@@ -56,6 +56,7 @@ def test_undoes_to_tensor(data, size, pixel_format):
     np.testing.assert_array_equal(fm.kernels.from_tensor(tensor, pixel_format=pixel_format), image)
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_takes_no_memory():
     tensor = np.zeros((1, 3, 500, 700), np.float32)
     before = fm._core.system_allocations()

@@ -221,6 +221,7 @@ def test_opencv_agrees_inside(channels):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.usefixtures("empty_store")
 def test_steady_state_allocates_nothing(threads):
     guide, alpha = scene(270, 300, 3)
     small = scene(64, 64, 3)[1]

@@ -183,6 +183,7 @@ def peak_of(function):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+@pytest.mark.usefixtures("empty_store")
 def test_hot_path_allocates_nothing_after_its_first_frame(matter, dtype):
     image = photo(480, 640)
     out = np.empty((480, 640), dtype)
@@ -193,6 +194,7 @@ def test_hot_path_allocates_nothing_after_its_first_frame(matter, dtype):
     assert fm._core.system_allocations() == before
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_stream_allocates_nothing_after_its_first_frame(matter):
     frames = [photo(480, 640, seed) for seed in range(3)]
     canvas = np.empty((480, 640, 3), np.uint8)

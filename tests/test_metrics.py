@@ -258,6 +258,7 @@ def test_bad_arguments(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("empty_store")
 def test_steady_state_allocates_nothing(name):
     rng = np.random.default_rng(1)
     alpha = rng.random((200, 300), np.float32)

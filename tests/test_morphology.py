@@ -113,6 +113,7 @@ def test_agrees_with_opencv_exactly(radius):
 
 
 @pytest.mark.parametrize("name", ["erode", "dilate", "trimap"])
+@pytest.mark.usefixtures("empty_store")
 def test_steady_state_takes_no_memory_from_the_system(name):
     alpha = disc(200, 300)
     out = np.empty(alpha.shape, np.uint8 if name == "trimap" else np.float32)

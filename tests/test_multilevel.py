@@ -112,6 +112,7 @@ def test_uint8_alpha_equals_the_float_alpha_it_stands_for():
     np.testing.assert_array_equal(multilevel(image, counts), multilevel(image, same))
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_scratch_memory_is_recycled():
     image, alpha, _ = scene(1024, 100)
     out = np.empty_like(image)

@@ -34,6 +34,7 @@ def test_a_forked_child_gets_a_pool_of_its_own():
         assert all(children.map_async(compose, [2, 3, 4, 5]).get(timeout=60))
 
 
+@pytest.mark.usefixtures("empty_store")
 def test_scratch_memory_is_recycled():
     compose(2)
     before = fm._core.system_allocations()

@@ -331,6 +331,7 @@ def test_a_thousand_taps_do_not_drift():
 @pytest.mark.parametrize("filter", FILTERS)
 @pytest.mark.parametrize("size", [(40, 60), (400, 600), (150, 900)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.usefixtures("empty_store")
 def test_steady_state_takes_no_memory(filter, size, dtype):
     image = photograph(200, 300).astype(dtype)
     out = np.empty((*size, 3), dtype)

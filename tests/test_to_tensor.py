@@ -367,6 +367,7 @@ def test_numbers_may_be_numpy():
 @pytest.mark.parametrize("filter", FILTERS)
 @pytest.mark.parametrize("pixel_format", ["rgb", "nv12", "i420"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.usefixtures("empty_store")
 def test_steady_state_takes_no_memory(size, filter, pixel_format, dtype):
     image = photograph(200, 300)
     if pixel_format != "rgb":
