@@ -41,6 +41,7 @@ std::ptrdiff_t plane_stride_of(std::ptrdiff_t count) noexcept {
 // times the radius or more; the first number is rows_per_band for a kernel as slow as this. Few
 // bands are an even number of them, which two threads share evenly.
 Bands solver_bands(int height, int width, int radius, int threads) {
+  radius = std::min(radius, height - 1);
   const std::int64_t least =
       std::max<std::int64_t>(rows_per_band(width) / 4, 20 * std::int64_t{radius});
   const std::int64_t count = std::max<std::int64_t>(height / least, 1);
@@ -48,20 +49,20 @@ Bands solver_bands(int height, int width, int radius, int threads) {
   return Bands(height, (height + even - 1) / even, threads);
 }
 
-// The layout of rows of this width: kLanes segments where what they repeat is at most the row once
-// more.
+// The layout of rows of this width: kSegments segments where what they repeat is at most the row
+// once more.
 GuidedShape shape_of(int width, int radius, int channels) {
   GuidedShape shape{};
-  shape.lanes = std::int64_t{4} * kLanes * radius <= width ? kLanes : 1;
+  shape.lanes = std::int64_t{4} * kSegments * radius <= width ? kSegments : 1;
   const int pixels = (width + shape.lanes - 1) / shape.lanes;
-  // Alone, a segment is still worked on kLanes pixels at a time.
-  const int step = shape.lanes == 1 ? kLanes : kLanePixels;
+  // Alone, a segment is still worked on kSegments pixels at a time.
+  const int step = shape.lanes == 1 ? kSegments : kLanePixels;
   shape.pixels = (pixels + step - 1) / step * step;
   shape.channels = channels;
   shape.radius = radius;
-  const std::ptrdiff_t elements = elements_of(shape, 2) + kLanes;
+  const std::ptrdiff_t elements = elements_of(shape, 2) + kSegments;
   shape.plane_stride = plane_stride_of<double>(elements);
-  shape.running_stride = plane_stride_of<double>(elements + kLanes);
+  shape.running_stride = plane_stride_of<double>(elements + kSegments);
   return shape;
 }
 
@@ -77,11 +78,21 @@ Buffer<double> inverse_columns_of(const GuidedShape& shape, int width) {
   return inverse;
 }
 
-// Calls emit(worker, y, coefficients, plane_stride) with the averaged planes a[c] and b of every
-// row, once each. guide_row(y, to, plane_stride) writes the channels of the guide's row y.
-template <typename GuideRowAt, typename Emit>
+// Planes a[c] and b of one row, of row_capacity elements each.
+struct CoefficientRow {
+  float* data;
+  std::ptrdiff_t plane_stride;
+};
+
+// Segments end up to this far beyond a row.
+int row_capacity(int width) noexcept { return width + kSegments * kLanePixels; }
+
+// Writes the averaged coefficients of every row, once each, to row_of(worker, y), and calls
+// done(worker, y). guide_row(y, to, plane_stride) writes the channels of the guide's row y.
+template <typename GuideRowAt, typename RowOf, typename Done>
 void for_each_coefficient_row(ImageView<const float> alpha, int channels, const Solver& solver,
-                              int threads, const GuideRowAt& guide_row, const Emit& emit) {
+                              const Bands& bands, const GuideRowAt& guide_row, const RowOf& row_of,
+                              const Done& done) {
   const int height = alpha.height, width = alpha.width;
   // A window beyond the image is the image.
   const int down = std::min(solver.radius, height - 1), across = std::min(solver.radius, width - 1);
@@ -90,7 +101,8 @@ void for_each_coefficient_row(ImageView<const float> alpha, int channels, const 
   shape.inverse_columns = inverse_columns.data();
   const std::ptrdiff_t plane = shape.plane_stride;
   const int moments = moment_count(channels);
-  const int coefficients = channels + 1, solved = channels + 2, inputs = channels + 1;
+  const int coefficients = channels + 1, inputs = channels + 1;
+  const int solved = coefficients + (solver.unsure ? 1 : 0);
   const int ring = 2 * down + 2;  // the rows of a window, and the one that enters as one leaves
 
   const auto segment = active_cut_segments_row();
@@ -100,15 +112,15 @@ void for_each_coefficient_row(ImageView<const float> alpha, int channels, const 
   const auto solve = active_solve_row();
   const auto mean = active_mean_row();
 
-  const double unsure = solver.unsure.value_or(0);
-  const Bands bands = solver_bands(height, width, down, threads);
+  const double* const unsure = solver.unsure ? &*solver.unsure : nullptr;
   const std::ptrdiff_t moment_sums = moments * plane, coefficient_sums = coefficients * plane;
   const std::ptrdiff_t double_slice =
-      moment_sums + coefficient_sums + moments * shape.running_stride;
+      moment_sums + coefficient_sums +
+      (shape.lanes == 1 ? moments * shape.running_stride : std::ptrdiff_t{kSegments});
   // A plain row, segments of it, and what becomes of those.
   const std::ptrdiff_t input_row = inputs * plane, solved_row_size = solved * plane;
   const std::ptrdiff_t float_slice =
-      ring * (input_row + solved_row_size) + input_row + 2 * coefficients * plane;
+      ring * (input_row + solved_row_size) + input_row + coefficients * plane;
   const Slices<double> doubles(bands.workers, size_of(double_slice));
   const Slices<float> floats(bands.workers, size_of(float_slice));
   // Stands for a row outside the image: it adds nothing.
@@ -119,12 +131,11 @@ void for_each_coefficient_row(ImageView<const float> alpha, int channels, const 
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
     double* const window_moments = doubles[worker];
     double* const window_solved = window_moments + moment_sums;
-    double* const running = window_solved + coefficient_sums + kLanes;
+    double* const running = window_solved + coefficient_sums + kSegments;
     float* const input_rows = floats[worker];
     float* const solved_rows = input_rows + ring * input_row;
     float* const plain = solved_rows + ring * solved_row_size;
     float* const result = plain + input_row;
-    float* const joined = result + coefficients * plane;
     std::fill_n(window_moments, double_slice, 0.0);
     std::fill_n(plain, input_row, 0.0f);
 
@@ -142,7 +153,7 @@ void for_each_coefficient_row(ImageView<const float> alpha, int channels, const 
       std::copy_n(alpha.row(y), width, first + channels * plane);
       for (int c = 0; c < inputs; ++c) {
         float* to = input_rows + y % ring * input_row + c * plane;
-        if (shape.lanes == kLanes) {
+        if (shape.lanes == kSegments) {
           segment(shape, plain + c * plane, to);
         } else {
           std::copy_n(plain + c * plane, elements_of(shape, 2), to);
@@ -156,18 +167,18 @@ void for_each_coefficient_row(ImageView<const float> alpha, int channels, const 
 
     const int first = std::max(begin - down, 0);
     for (int y = std::max(first - down, 0); y < std::min(first + down, height); ++y) {
-      sum_moments(shape, enter_row(y), none, window_moments, nullptr);
+      sum_moments(shape, enter_row(y), none, window_moments);
     }
     int next = first;  // the row of windows to be solved next
     const auto solve_next = [&] {
       const GuideRow leaving = next > first ? row_at(next - down - 1) : none;
-      sum_moments(shape, enter_row(next + down), leaving, window_moments, running);
-      solve(shape, running, inverse_rows(next), solver.eps, unsure, solved_row(next));
+      solve(shape, enter_row(next + down), leaving, window_moments, running, inverse_rows(next),
+            solver.eps, unsure, solved_row(next));
       ++next;
     };
     while (next < std::min(begin + down, height)) {
       solve_next();
-      sum_solved(shape, solved_row(next - 1), nothing.data(), window_solved, nullptr);
+      sum_solved(shape, solved_row(next - 1), nothing.data(), window_solved);
     }
     for (int y = begin; y < end; ++y) {
       const int leaving = y - down - 1;
@@ -177,16 +188,20 @@ void for_each_coefficient_row(ImageView<const float> alpha, int channels, const 
         solve_next();
         enter = solved_row(y + down);
       }
-      sum_solved(shape, enter, leave, window_solved, running);
       const std::ptrdiff_t reach = std::ptrdiff_t{across} * shape.lanes;
       const float* weight = solver.unsure ? solved_row(y) + coefficients * plane + reach : nullptr;
-      mean(shape, running, inverse_rows(y), weight, row_at(y).alpha + 2 * reach, result);
-      if (shape.lanes != kLanes) {
-        emit(worker, y, static_cast<const float*>(result), plane);
-        continue;
+      mean(shape, enter, leave, window_solved, running, inverse_rows(y), weight,
+           row_at(y).alpha + 2 * reach, result);
+      const CoefficientRow to = row_of(worker, y);
+      for (int c = 0; c < coefficients; ++c) {
+        const float* from = result + c * plane;
+        if (shape.lanes == kSegments) {
+          join(shape, from, to.data + c * to.plane_stride);
+        } else {
+          std::copy_n(from, width, to.data + c * to.plane_stride);
+        }
       }
-      for (int c = 0; c < coefficients; ++c) join(shape, result + c * plane, joined + c * plane);
-      emit(worker, y, static_cast<const float*>(joined), plane);
+      done(worker, y);
     }
   });
 }
@@ -212,14 +227,14 @@ Position position(int i, int input, int output) noexcept {
   return {sample, static_cast<float>(inside - sample)};
 }
 
-// The coefficients of all rows of alpha, planes a[c] and b.
+// The coefficients of all rows of alpha.
 struct Coefficients {
   int height, width, planes;
   std::ptrdiff_t stride;
   Buffer<float> data;
 
-  float* row(int plane, int y) const noexcept {
-    return data.data() + (std::ptrdiff_t{plane} * height + y) * stride;
+  CoefficientRow row(int y) const noexcept {
+    return {data.data() + std::ptrdiff_t{y} * planes * stride, stride};
   }
 };
 
@@ -232,21 +247,17 @@ Coefficients coefficients_of(ImageView<const std::uint8_t> guide, ImageView<cons
   const Placement whole{{0, 0, width, height}};
   to_tensor(guide, small, whole, Filter::area, ChannelOrder::rgb, kCentred, threads);
 
-  const std::size_t stride = aligned_count<float>(size_of(width));
+  const std::size_t stride = aligned_count<float>(size_of(row_capacity(width)));
   Coefficients result{height, width, channels + 1, static_cast<std::ptrdiff_t>(stride),
                       Buffer<float>(size_of(channels + 1) * size_of(height) * stride)};
   for_each_coefficient_row(
-      alpha, channels, solver, threads,
+      alpha, channels, solver, solver_bands(height, width, solver.radius, threads),
       [&](int y, float* to, std::ptrdiff_t plane) noexcept {
         for (int c = 0; c < channels; ++c) {
           std::copy_n(small.plane_row(c, y), width, to + c * plane);
         }
       },
-      [&](int, int y, const float* planes, std::ptrdiff_t plane_stride) noexcept {
-        for (int c = 0; c < result.planes; ++c) {
-          std::copy_n(planes + c * plane_stride, width, result.row(c, y));
-        }
-      });
+      [&](int, int y) noexcept { return result.row(y); }, [](int, int) noexcept {});
   return result;
 }
 
@@ -274,10 +285,11 @@ void upsample(ImageView<const std::uint8_t> guide, const Coefficients& small, Im
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
     for (int y = begin; y < end; ++y) {
       const Position at = position(y, small.height, guide.height);
-      const int last = std::min(at.sample + 1, small.height - 1);
+      const CoefficientRow top = small.row(at.sample);
+      const CoefficientRow bottom = small.row(std::min(at.sample + 1, small.height - 1));
       for (int c = 0; c < planes; ++c) {
-        mix(small.row(c, at.sample), small.row(c, last), at.fraction, small.width,
-            mixed[worker] + c * plane);
+        mix(top.data + c * top.plane_stride, bottom.data + c * bottom.plane_stride, at.fraction,
+            small.width, mixed[worker] + c * plane);
       }
       apply(&growth, mixed[worker], plane, guide.row(y), guide.channels, width, out.row(y));
     }
@@ -303,13 +315,17 @@ void guided_filter(ImageView<const std::uint8_t> guide, ImageView<const float> a
   if (subsample == 1) {
     const auto spread = active_spread_row_u8();
     const auto apply = active_apply_row<Out>();
+    const Bands bands = solver_bands(guide.height, guide.width, radius, threads);
+    const std::ptrdiff_t plane = plane_stride_of<float>(row_capacity(guide.width));
+    const Slices<float> rows(bands.workers, size_of((channels + 1) * plane));
     for_each_coefficient_row(
-        alpha, channels, {radius, eps_of_steps(eps), {}}, threads,
-        [&](int y, float* to, std::ptrdiff_t plane) noexcept {
-          spread(guide.row(y), channels, guide.width, kCentred, to, to + plane, to + 2 * plane);
+        alpha, channels, {radius, eps_of_steps(eps), {}}, bands,
+        [&](int y, float* to, std::ptrdiff_t stride) noexcept {
+          spread(guide.row(y), channels, guide.width, kCentred, to, to + stride, to + 2 * stride);
         },
-        [&](int, int y, const float* planes, std::ptrdiff_t stride) noexcept {
-          apply(nullptr, planes, stride, guide.row(y), channels, guide.width, out.row(y));
+        [&](int worker, int) noexcept { return CoefficientRow{rows[worker], plane}; },
+        [&](int worker, int y) noexcept {
+          apply(nullptr, rows[worker], plane, guide.row(y), channels, guide.width, out.row(y));
         });
     return;
   }

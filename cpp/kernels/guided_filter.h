@@ -48,15 +48,15 @@ static constexpr int moment_count(int channels) noexcept {
   return 1 + 2 * channels + channels * (channels + 1) / 2;
 }
 
-// Sums along a row would wait for each other, so that a row is cut into kLanes segments which lie
-// side by side: element i * kLanes + k is pixel i of segment k. Each segment repeats the pixels
-// next to it that its windows reach, 2 radius on either side, and zeros outside the image. Where
-// that is much of the row, it stays one segment.
-constexpr int kLanes = 8;
+// Sums along a row would wait for each other, so that a row is cut into kSegments segments which
+// lie side by side: element i * kSegments + k is pixel i of segment k. Each segment repeats the
+// pixels next to it that its windows reach, 2 radius on either side, and zeros outside the image.
+// Where that is much of the row, it stays one segment.
+constexpr int kSegments = 8;
 
 // Of a row in such an order: `pixels` of each of `lanes` segments, without what they repeat.
 struct GuidedShape {
-  int lanes;   // kLanes or 1
+  int lanes;   // kSegments or 1
   int pixels;  // a multiple of kLanePixels
   int channels;
   int radius;
@@ -76,29 +76,31 @@ static inline std::ptrdiff_t elements_of(const GuidedShape& shape, int radii) no
 // Rows change their order in squares of this side.
 constexpr int kLanePixels = 4;
 
-// From one that has 2 radius pixels on either side, zeros outside the image, to kLanes segments;
+// From one that has 2 radius pixels on either side, zeros outside the image, to kSegments segments;
 // and back, without what they repeat.
 FASTMATTE_ROW(cut_segments_row, (const GuidedShape& shape, const float* row, float* segments))
 FASTMATTE_ROW(join_segments_row, (const GuidedShape& shape, const float* segments, float* row))
 
-// sums += moments of enter - moments of leave; then, where running is not null, running sums along
-// each segment: the sum over the window of i is running[i + 2 radius + 1] - running[i], in pixels,
-// for i without the first and the last radius. The first of running stays 0.
+// sums += moments of enter - moments of leave.
 FASTMATTE_ROW(moments_row, (const GuidedShape& shape, const GuideRow& enter, const GuideRow& leave,
-                            double* sums, double* running))
+                            double* sums))
 
 // The same for the planes a[c] and b: sums += enter - leave.
-FASTMATTE_ROW(sums_row, (const GuidedShape& shape, const float* enter, const float* leave,
-                         double* sums, double* running))
+FASTMATTE_ROW(sums_row,
+              (const GuidedShape& shape, const float* enter, const float* leave, double* sums))
 
-// Solves one row of windows from the running sums of their moments: planes a[c], b and w.
-FASTMATTE_ROW(solve_row, (const GuidedShape& shape, const double* running, double inverse_rows,
-                          double eps, double unsure, float* solved))
+// moments_row, then solves one row of windows: planes a[c], b and, where unsure is not null, w.
+// A single segment needs running, room for as many planes of running_stride as there are sums, and
+// an element before them that is 0.
+FASTMATTE_ROW(solve_row, (const GuidedShape& shape, const GuideRow& enter, const GuideRow& leave,
+                          double* sums, double* running, double inverse_rows, double eps,
+                          const double* unsure, float* solved))
 
-// Averages one row of a[c] and b; where weight is not null it and alpha are as for unsure, and
-// begin at the same pixel as coefficients.
-FASTMATTE_ROW(mean_row, (const GuidedShape& shape, const double* running, double inverse_rows,
-                         const float* weight, const float* alpha, float* coefficients))
+// sums_row, then averages one row of a[c] and b; where weight is not null it and alpha are as for
+// unsure, and begin at the same pixel as coefficients.
+FASTMATTE_ROW(mean_row, (const GuidedShape& shape, const float* enter, const float* leave,
+                         double* sums, double* running, double inverse_rows, const float* weight,
+                         const float* alpha, float* coefficients))
 
 // out = top + fraction * (bottom - top), count elements each.
 FASTMATTE_ROW(mix_coefficients_row,

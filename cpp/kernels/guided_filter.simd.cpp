@@ -4,6 +4,7 @@
 #include "kernels/guided_filter.h"
 
 #include "kernels/quantise.h"
+#include "simd/vec.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -19,94 +20,116 @@ constexpr int kVectorLanes = 4;
 #else
 constexpr int kVectorLanes = 2;
 #endif
-constexpr int kVectors = kLanes / kVectorLanes;
+constexpr int kVectors = kSegments / kVectorLanes;
 
 typedef double Doubles __attribute__((vector_size(8 * kVectorLanes), aligned(8), may_alias));
+typedef float Singles __attribute__((vector_size(4 * kVectorLanes), aligned(4), may_alias));
 typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
 
-// kLanes adjacent elements.
+// kSegments adjacent elements.
 struct Block {
   Doubles vectors[kVectors];
 };
 
-// GCC 12 takes __builtin_convertvector to twice the width apart, through memory.
-static inline void widen(const float* from, Doubles& to) noexcept {
+// GCC 12 takes __builtin_convertvector to twice the width apart, through memory; element by element
+// it drops a narrowing that is widened again; and it warns of its own header where there is no
+// mask.
+static inline Doubles widen(const Singles& from) noexcept {
 #if defined(__AVX512F__)
-  // GCC 12 warns of its own header where there is no mask.
-  to = (Doubles)_mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(from));
+  return (Doubles)_mm512_maskz_cvtps_pd(0xff, (__m256)from);
 #elif defined(__AVX__)
-  to = (Doubles)_mm256_cvtps_pd(_mm_loadu_ps(from));
+  return (Doubles)_mm256_cvtps_pd((__m128)from);
+#elif defined(__x86_64__)
+  __m128 both = _mm_setzero_ps();
+  __builtin_memcpy(&both, &from, sizeof from);
+  return (Doubles)_mm_cvtps_pd(both);
 #else
-  to = Doubles{static_cast<double>(from[0]), static_cast<double>(from[1])};
+  return __builtin_convertvector(from, Doubles);
 #endif
 }
+static inline double widen(float from) noexcept { return static_cast<double>(from); }
+
+static inline Singles narrow(const Doubles& from) noexcept {
+#if defined(__AVX512F__)
+  return (Singles)_mm512_maskz_cvtpd_ps(0xff, (__m512d)from);
+#elif defined(__AVX__)
+  return (Singles)_mm256_cvtpd_ps((__m256d)from);
+#elif defined(__x86_64__)
+  const __m128 both = _mm_cvtpd_ps((__m128d)from);
+  Singles to;
+  __builtin_memcpy(&to, &both, sizeof to);
+  return to;
+#else
+  return __builtin_convertvector(from, Singles);
+#endif
+}
+static inline float narrow(double from) noexcept { return static_cast<float>(from); }
 
 static inline void load(const float* from, Block& block) noexcept {
-  for (int j = 0; j < kVectors; ++j) widen(from + j * kVectorLanes, block.vectors[j]);
-}
-
-// Adds what enters and leaves to a block of one plane of sums, and those to the running ones.
-template <bool kRunning>
-static inline void add(const Block& change, double* sums, double* running, Block& total) noexcept {
   for (int j = 0; j < kVectors; ++j) {
-    Doubles& sum = *reinterpret_cast<Doubles*>(sums + j * kVectorLanes);
-    sum += change.vectors[j];
-    if (!kRunning) continue;
-    total.vectors[j] += sum;
-    *reinterpret_cast<Doubles*>(running + j * kVectorLanes) = total.vectors[j];
+    block.vectors[j] = widen(*reinterpret_cast<const Singles*>(from + j * kVectorLanes));
   }
 }
 
-template <int channels, bool kRunning>
-static inline void moments(const GuidedShape& shape, const GuideRow& enter, const GuideRow& leave,
-                           double* __restrict sums, double* __restrict running) noexcept {
-  const std::ptrdiff_t count = elements_of(shape, 2), n = shape.plane_stride,
-                       m = shape.running_stride;
-  Block totals[moment_count(channels)] = {};
-  for (std::ptrdiff_t x = 0; x < count; x += kLanes) {
-    Block in[channels + 1], out[channels + 1];
+// The inputs of one block of windows, a[c] or what they are made of, that enter and that leave.
+template <int channels>
+struct Change {
+  Change(const GuideRow& enter, const GuideRow& leave, std::ptrdiff_t x) noexcept {
     for (int c = 0; c < channels; ++c) {
       load(enter.guide[c] + x, in[c]);
       load(leave.guide[c] + x, out[c]);
     }
     load(enter.alpha + x, in[channels]);
     load(leave.alpha + x, out[channels]);
-    const auto sum = [&](int k, int c) {
-      Block change;
-      for (int j = 0; j < kVectors; ++j) change.vectors[j] = in[c].vectors[j] - out[c].vectors[j];
-      add<kRunning>(change, sums + k * n + x, running + k * m + x, totals[k]);
-    };
-    const auto product = [&](int k, int c, int d) {
-      Block change;
-      for (int j = 0; j < kVectors; ++j) {
-        change.vectors[j] =
-            in[c].vectors[j] * in[d].vectors[j] - out[c].vectors[j] * out[d].vectors[j];
-      }
-      add<kRunning>(change, sums + k * n + x, running + k * m + x, totals[k]);
-    };
-    sum(0, channels);
-    for (int c = 0; c < channels; ++c) product(1 + c, c, channels);
-    for (int c = 0; c < channels; ++c) sum(1 + channels + c, c);
+  }
+
+  Doubles sum(int c, int j) const noexcept { return in[c].vectors[j] - out[c].vectors[j]; }
+  Doubles product(int c, int d, int j) const noexcept {
+    return in[c].vectors[j] * in[d].vectors[j] - out[c].vectors[j] * out[d].vectors[j];
+  }
+  // Calls add(plane, its change) for each plane of moments.
+  template <typename Add>
+  void for_each_moment(int j, const Add& add) const noexcept {
+    add(0, sum(channels, j));
+    for (int c = 0; c < channels; ++c) {
+      add(1 + c, product(c, channels, j));
+      add(1 + channels + c, sum(c, j));
+    }
     for (int c = 0, k = 1 + 2 * channels; c < channels; ++c) {
-      for (int d = c; d < channels; ++d) product(k++, c, d);
+      for (int d = c; d < channels; ++d) add(k++, product(c, d, j));
+    }
+  }
+
+  Block in[channels + 1], out[channels + 1];
+};
+
+static inline Doubles& at(double* from) noexcept { return *reinterpret_cast<Doubles*>(from); }
+static inline const Doubles& at(const double* from) noexcept {
+  return *reinterpret_cast<const Doubles*>(from);
+}
+static inline Singles& at(float* from) noexcept { return *reinterpret_cast<Singles*>(from); }
+
+template <int channels>
+static inline void add_moments(const GuidedShape& shape, const GuideRow& enter,
+                               const GuideRow& leave, double* __restrict sums) noexcept {
+  const std::ptrdiff_t n = shape.plane_stride;
+  for (std::ptrdiff_t x = 0; x < elements_of(shape, 2); x += kSegments) {
+    const Change<channels> change(enter, leave, x);
+    for (int j = 0; j < kVectors; ++j) {
+      double* const to = sums + x + j * kVectorLanes;
+      change.for_each_moment(j, [&](int k, const Doubles& by) { at(to + k * n) += by; });
     }
   }
 }
 
-template <int channels, bool kRunning>
-static inline void plain_sums(const GuidedShape& shape, const float* __restrict enter,
-                              const float* __restrict leave, double* __restrict sums,
-                              double* __restrict running) noexcept {
-  const std::ptrdiff_t count = elements_of(shape, 1), n = shape.plane_stride,
-                       m = shape.running_stride;
-  Block totals[channels + 1] = {};
-  for (std::ptrdiff_t x = 0; x < count; x += kLanes) {
-    for (int k = 0; k <= channels; ++k) {
-      Block in, out;
-      load(enter + k * n + x, in);
-      load(leave + k * n + x, out);
-      for (int j = 0; j < kVectors; ++j) in.vectors[j] -= out.vectors[j];
-      add<kRunning>(in, sums + k * n + x, running + k * m + x, totals[k]);
+static inline void add_plain(const float* enter, const float* leave, double* __restrict sums,
+                             std::ptrdiff_t count) noexcept {
+  for (std::ptrdiff_t x = 0; x < count; x += kSegments) {
+    Block in, out;
+    load(enter + x, in);
+    load(leave + x, out);
+    for (int j = 0; j < kVectors; ++j) {
+      at(sums + x + j * kVectorLanes) += in.vectors[j] - out.vectors[j];
     }
   }
 }
@@ -156,21 +179,21 @@ static inline void turn(const float* in, std::ptrdiff_t in_stride, float* out,
   transpose(rows);
   for (int k = 0; k < 4; ++k) *reinterpret_cast<Four*>(out + k * out_stride) = rows[k];
 }
-static_assert(kLanePixels == 4 && kLanes % 4 == 0, "squares are 4 x 4");
+static_assert(kLanePixels == 4 && kSegments % 4 == 0, "squares are 4 x 4");
 
-// Means over the windows of one row.
+// Means over the windows of one row of a single segment.
 struct Windows {
   Windows(const GuidedShape& shape, const double* running, const double* inverse_columns_,
           double inverse_rows_) noexcept
-      : behind(running - shape.lanes),
-        ahead(running + std::ptrdiff_t{2} * shape.radius * shape.lanes),
+      : behind(running - 1),
+        ahead(running + std::ptrdiff_t{2} * shape.radius),
         stride(shape.running_stride),
         inverse_columns(inverse_columns_),
         inverse_rows(inverse_rows_) {}
 
-  double inverse(std::ptrdiff_t x) const noexcept { return inverse_rows * inverse_columns[x]; }
-  double sum(int plane, std::ptrdiff_t x) const noexcept {
-    return ahead[x + plane * stride] - behind[x + plane * stride];
+  double mean(int plane, std::ptrdiff_t x) const noexcept {
+    return (ahead[x + plane * stride] - behind[x + plane * stride]) *
+           (inverse_rows * inverse_columns[x]);
   }
 
   const double* __restrict behind;
@@ -180,71 +203,223 @@ struct Windows {
   double inverse_rows;
 };
 
-static inline float weight_of(double mean, double unsure) noexcept {
-  const double weight = unsure * mean * (1 - mean);
-  return static_cast<float>(weight < 0 ? 0 : weight > 1 ? 1 : weight);
+// The formulas below are the same for one window and for a vector of them.
+template <typename Value>
+static inline auto weight_of(const Value& mean, double unsure) noexcept {
+  const Value weight = unsure * mean * (1.0 - mean);
+  const Value positive = weight < 0.0 ? weight - weight : weight;
+  return narrow(positive > 1.0 ? positive - positive + 1.0 : positive);
 }
 
-static inline void solve_grey(const GuidedShape& shape, const Windows windows, double eps,
-                              double unsure, float* __restrict solved) noexcept {
-  const std::ptrdiff_t m = shape.plane_stride;
-  for (std::ptrdiff_t x = 0; x < elements_of(shape, 1); ++x) {
-    const double inverse = windows.inverse(x);
-    const auto mean = [&](int plane) { return windows.sum(plane, x) * inverse; };
-    const double p = mean(0);
-    const double i = mean(2);
-    const double ip = mean(1) - i * p;
-    const double ii = mean(3) - i * i + eps;
-    // What cancels has cancelled: float32 halves the time of the quotient and adds a last bit.
-    const float a = static_cast<float>(ip) / static_cast<float>(ii);
-    solved[x] = a;
-    solved[x + m] = static_cast<float>(p - static_cast<double>(a) * i);
-    solved[x + 2 * m] = weight_of(p, unsure);
-  }
+// 1 / value as good as double divides, of a float32 quotient and one step of Newton's: half the
+// time.
+template <typename Value>
+static inline auto inverse_of(const Value& value) noexcept {
+  const auto first = widen(1.0f / narrow(value));
+  return first * (2.0 - value * first);
+}
+
+// Calls put(plane, value) for a, b of one window.
+template <typename Mean, typename Put>
+static inline void solve_grey(const Mean& mean, double eps, const Put& put) noexcept {
+  const auto p = mean(0);
+  const auto i = mean(2);
+  const auto ip = mean(1) - i * p;
+  const auto ii = mean(3) - i * i + eps;
+  // What cancels has cancelled: float32 halves the time of the quotient and adds a last bit.
+  const auto a = narrow(ip) / narrow(ii);
+  put(0, a);
+  put(1, narrow(p - widen(a) * i));
 }
 
 // (covariance of I + eps) a = covariance of I and p, eq. 14, by L D L^T: its error grows with the
 // condition of the matrix, that of cofactors with the square, which at eps 1e-6 is no longer small.
-static inline void solve_colour(const GuidedShape& shape, const Windows windows, double eps,
-                                double unsure, float* __restrict solved) noexcept {
-  const std::ptrdiff_t m = shape.plane_stride;
-  for (std::ptrdiff_t x = 0; x < elements_of(shape, 1); ++x) {
-    const double inverse = windows.inverse(x);
-    const auto mean = [&](int plane) { return windows.sum(plane, x) * inverse; };
-    const double p = mean(0);
-    const double r = mean(4), g = mean(5), b = mean(6);
-    const double rp = mean(1) - r * p, gp = mean(2) - g * p, bp = mean(3) - b * p;
-    const double rr = mean(7) - r * r + eps, rg = mean(8) - r * g, rb = mean(9) - r * b;
-    const double gg = mean(10) - g * g + eps, gb = mean(11) - g * b;
-    const double bb = mean(12) - b * b + eps;
+template <typename Mean, typename Put>
+static inline void solve_colour(const Mean& mean, double eps, const Put& put) noexcept {
+  const auto p = mean(0);
+  const auto r = mean(4), g = mean(5), b = mean(6);
+  const auto rp = mean(1) - r * p, gp = mean(2) - g * p, bp = mean(3) - b * p;
+  const auto rr = mean(7) - r * r + eps, rg = mean(8) - r * g, rb = mean(9) - r * b;
+  const auto gg = mean(10) - g * g + eps, gb = mean(11) - g * b;
+  const auto bb = mean(12) - b * b + eps;
 
-    const double inverse_d0 = 1 / rr;
-    const double l10 = rg * inverse_d0, l20 = rb * inverse_d0;
-    const double inverse_d1 = 1 / (gg - l10 * rg);
-    const double e21 = gb - l20 * rg;
-    const double l21 = e21 * inverse_d1;
-    const double d2 = bb - l20 * rb - l21 * e21;
-    const double z1 = gp - l10 * rp;
-    const double a2 = (bp - l20 * rp - l21 * z1) / d2;
-    const double a1 = z1 * inverse_d1 - l21 * a2;
-    const double a0 = rp * inverse_d0 - l10 * a1 - l20 * a2;
+  const auto inverse_d0 = inverse_of(rr);
+  const auto l10 = rg * inverse_d0, l20 = rb * inverse_d0;
+  const auto inverse_d1 = inverse_of(gg - l10 * rg);
+  const auto e21 = gb - l20 * rg;
+  const auto l21 = e21 * inverse_d1;
+  const auto d2 = bb - l20 * rb - l21 * e21;
+  const auto z1 = gp - l10 * rp;
+  const auto a2 = (bp - l20 * rp - l21 * z1) * inverse_of(d2);
+  const auto a1 = z1 * inverse_d1 - l21 * a2;
+  const auto a0 = rp * inverse_d0 - l10 * a1 - l20 * a2;
 
-    // b follows the rounded a: the plane then still passes through the means.
-    const auto f0 = static_cast<float>(a0), f1 = static_cast<float>(a1),
-               f2 = static_cast<float>(a2);
-    solved[x] = f0;
-    solved[x + m] = f1;
-    solved[x + 2 * m] = f2;
-    solved[x + 3 * m] =
-        static_cast<float>(p - static_cast<double>(f0) * r - static_cast<double>(f1) * g -
-                           static_cast<double>(f2) * b);
-    solved[x + 4 * m] = weight_of(p, unsure);
+  // b follows the rounded a: the plane then still passes through the means.
+  const auto f0 = narrow(a0), f1 = narrow(a1), f2 = narrow(a2);
+  put(0, f0);
+  put(1, f1);
+  put(2, f2);
+  put(3, narrow(p - widen(f0) * r - widen(f1) * g - widen(f2) * b));
+}
+
+template <int channels, typename Mean, typename Put>
+static inline void solve(const Mean& mean, double eps, const Put& put) noexcept {
+  if constexpr (channels == 1) {
+    solve_grey(mean, eps, put);
+  } else {
+    solve_colour(mean, eps, put);
   }
 }
 
+// The windows of all segments move on together, as their column sums are brought up to date: what
+// is summed along the row stays in registers.
+template <int channels, bool kWeight>
+static inline void solve_segments(const GuidedShape& shape, const GuideRow& enter,
+                                  const GuideRow& leave, double* __restrict sums,
+                                  double inverse_rows, double eps, double unsure,
+                                  float* __restrict solved) noexcept {
+  constexpr int moments = moment_count(channels);
+  const std::ptrdiff_t n = shape.plane_stride, reach = std::ptrdiff_t{2} * shape.radius * kSegments;
+  Block windows[moments] = {};
+  const auto enter_block = [&](std::ptrdiff_t x) {
+    const Change<channels> change(enter, leave, x);
+    for (int j = 0; j < kVectors; ++j) {
+      double* const to = sums + x + j * kVectorLanes;
+      change.for_each_moment(j, [&](int k, const Doubles& by) {
+        const Doubles sum = at(to + k * n) + by;
+        at(to + k * n) = sum;
+        windows[k].vectors[j] += sum;
+      });
+    }
+  };
+  for (std::ptrdiff_t x = 0; x < reach; x += kSegments) enter_block(x);
+  for (std::ptrdiff_t x = 0; x < elements_of(shape, 1); x += kSegments) {
+    enter_block(x + reach);
+    for (int j = 0; j < kVectors; ++j) {
+      const std::ptrdiff_t first = x + j * kVectorLanes;
+      const Doubles inverse = inverse_rows * at(shape.inverse_columns + first);
+      const auto mean = [&](int k) { return windows[k].vectors[j] * inverse; };
+      solve<channels>(mean, eps,
+                      [&](int k, const Singles& value) { at(solved + first + k * n) = value; });
+      if (kWeight) at(solved + first + (channels + 1) * n) = weight_of(mean(0), unsure);
+      for (int k = 0; k < moments; ++k) windows[k].vectors[j] -= at(sums + first + k * n);
+    }
+  }
+}
+
+// The same for one segment, from running sums.
+template <int channels, bool kWeight>
+static inline void solve_segment(const GuidedShape& shape, const Windows windows, double eps,
+                                 double unsure, float* __restrict solved) noexcept {
+  const std::ptrdiff_t n = shape.plane_stride;
+  for (std::ptrdiff_t x = 0; x < elements_of(shape, 1); ++x) {
+    const auto mean = [&](int k) { return windows.mean(k, x); };
+    solve<channels>(mean, eps, [&](int k, float value) { solved[x + k * n] = value; });
+    if (kWeight) solved[x + (channels + 1) * n] = weight_of(mean(0), unsure);
+  }
+}
+
+template <int channels, bool kWeight>
+static inline void solve_windows(const GuidedShape& shape, const GuideRow& enter,
+                                 const GuideRow& leave, double* sums, double* running,
+                                 double inverse_rows, double eps, double unsure,
+                                 float* solved) noexcept {
+  if (shape.lanes == kSegments) {
+    return solve_segments<channels, kWeight>(shape, enter, leave, sums, inverse_rows, eps, unsure,
+                                             solved);
+  }
+  add_moments<channels>(shape, enter, leave, sums);
+  run(shape, moment_count(channels), elements_of(shape, 2), sums, running);
+  solve_segment<channels, kWeight>(
+      shape, Windows(shape, running, shape.inverse_columns, inverse_rows), eps, unsure, solved);
+}
+
+// w mean + (1 - w) alpha, the latter in b alone.
+template <typename Value>
+static inline auto blended(const Value& mean, const Value& weight, const Value& alpha,
+                           bool is_b) noexcept {
+  const Value scaled = weight * mean;
+  return is_b ? narrow(scaled + (1.0 - weight) * alpha) : narrow(scaled);
+}
+
+template <int channels, bool kWeight>
+static inline void mean_segments(const GuidedShape& shape, const float* __restrict enter,
+                                 const float* __restrict leave, double* __restrict sums,
+                                 double inverse_rows, const float* __restrict weight,
+                                 const float* __restrict alpha,
+                                 float* __restrict coefficients) noexcept {
+  const std::ptrdiff_t n = shape.plane_stride, reach = std::ptrdiff_t{2} * shape.radius * kSegments;
+  const double* const inverse_columns =
+      shape.inverse_columns + std::ptrdiff_t{shape.radius} * kSegments;
+  Block windows[channels + 1] = {};
+  const auto enter_block = [&](std::ptrdiff_t x) {
+    for (int k = 0; k <= channels; ++k) {
+      Block in, out;
+      load(enter + k * n + x, in);
+      load(leave + k * n + x, out);
+      for (int j = 0; j < kVectors; ++j) {
+        double* const to = sums + k * n + x + j * kVectorLanes;
+        const Doubles sum = at(to) + (in.vectors[j] - out.vectors[j]);
+        at(to) = sum;
+        windows[k].vectors[j] += sum;
+      }
+    }
+  };
+  for (std::ptrdiff_t x = 0; x < reach; x += kSegments) enter_block(x);
+  for (std::ptrdiff_t x = 0; x < elements_of(shape, 0); x += kSegments) {
+    enter_block(x + reach);
+    Block weights, alphas;
+    if (kWeight) {
+      load(weight + x, weights);
+      load(alpha + x, alphas);
+    }
+    for (int j = 0; j < kVectors; ++j) {
+      const std::ptrdiff_t first = x + j * kVectorLanes;
+      const Doubles inverse = inverse_rows * at(inverse_columns + first);
+      for (int k = 0; k <= channels; ++k) {
+        const Doubles mean = windows[k].vectors[j] * inverse;
+        at(coefficients + first + k * n) =
+            kWeight ? blended(mean, weights.vectors[j], alphas.vectors[j], k == channels)
+                    : narrow(mean);
+        windows[k].vectors[j] -= at(sums + first + k * n);
+      }
+    }
+  }
+}
+
+template <int channels, bool kWeight>
+static inline void mean_segment(const GuidedShape& shape, const Windows windows,
+                                const float* __restrict weight, const float* __restrict alpha,
+                                float* __restrict coefficients) noexcept {
+  for (int k = 0; k <= channels; ++k) {
+    float* __restrict out = coefficients + k * shape.plane_stride;
+    for (std::ptrdiff_t x = 0; x < elements_of(shape, 0); ++x) {
+      const double mean = windows.mean(k, x);
+      out[x] =
+          kWeight ? blended(mean, widen(weight[x]), widen(alpha[x]), k == channels) : narrow(mean);
+    }
+  }
+}
+
+template <int channels, bool kWeight>
+static inline void mean_windows(const GuidedShape& shape, const float* enter, const float* leave,
+                                double* sums, double* running, double inverse_rows,
+                                const float* weight, const float* alpha,
+                                float* coefficients) noexcept {
+  if (shape.lanes == kSegments) {
+    return mean_segments<channels, kWeight>(shape, enter, leave, sums, inverse_rows, weight, alpha,
+                                            coefficients);
+  }
+  sums_row(shape, enter, leave, sums);
+  run(shape, channels + 1, elements_of(shape, 1), sums, running);
+  const Windows windows(shape, running, shape.inverse_columns + shape.radius, inverse_rows);
+  mean_segment<channels, kWeight>(shape, windows, weight, alpha, coefficients);
+}
+
 static inline float clip(float value) noexcept {
-  value = value < 0.0f ? 0.0f : value;
-  return value > 1.0f ? 1.0f : value;
+  // As clamp_to_unit: -0 becomes 0.
+  value = value > 0.0f ? value : 0.0f;
+  return value < 1.0f ? value : 1.0f;
 }
 
 static inline void store(float value, float* out) noexcept { *out = value; }
@@ -253,33 +428,41 @@ static inline void store(float value, std::uint8_t* out) noexcept {
 }
 
 // One vector of any lanes of another: all ISAs but the weakest have one instruction for it.
-#if defined(__SSE4_1__) && !defined(__clang__)
+#if defined(FASTMATTE_VEC) && !defined(__clang__)
 #define FASTMATTE_PERMUTES
-#if defined(__AVX512F__)
-constexpr int kGrowLanes = 16;
-#elif defined(__AVX2__)
-constexpr int kGrowLanes = 8;
-#else
-constexpr int kGrowLanes = 4;
-#endif
-typedef float Grown __attribute__((vector_size(4 * kGrowLanes), aligned(4), may_alias));
-typedef std::int32_t Starts __attribute__((vector_size(4 * kGrowLanes), aligned(4), may_alias));
+typedef float Grown __attribute__((vector_size(4 * kInts), aligned(4), may_alias));
+typedef std::int32_t Starts __attribute__((vector_size(4 * kInts), aligned(4), may_alias));
+
+// A vector of pixels on its way from samples.
+struct Growing {
+  Growing(const Growth& growth, int x) noexcept
+      : first(growth.start[x]),
+        // Starts rise by one at most, so that a vector of pixels lies within a vector of samples.
+        lanes(*reinterpret_cast<const Starts*>(growth.start + x) - first),
+        fraction(*reinterpret_cast<const Grown*>(growth.fraction + x)) {}
+
+  Grown grow(const float* samples) const noexcept {
+    const float* from = samples + first;
+    const Grown left = __builtin_shuffle(*reinterpret_cast<const Grown*>(from), lanes);
+    const Grown right = __builtin_shuffle(*reinterpret_cast<const Grown*>(from + 1), lanes);
+    return left + fraction * (right - left);
+  }
+
+  std::int32_t first;
+  Starts lanes;
+  Grown fraction;
+};
 #endif
 
 // kGrowBlock pixels of each plane.
 static inline void grow(const Growth& growth, const float* samples, std::ptrdiff_t plane_stride,
                         int planes, int begin, float* __restrict out) noexcept {
 #if defined(FASTMATTE_PERMUTES)
-  for (int x = 0; x < kGrowBlock; x += kGrowLanes) {
-    const std::int32_t* start = growth.start + begin + x;
-    const Grown fraction = *reinterpret_cast<const Grown*>(growth.fraction + begin + x);
-    // Starts rise by one at most, so that a vector of pixels lies within a vector of samples.
-    const Starts lanes = *reinterpret_cast<const Starts*>(start) - *start;
+  for (int x = 0; x < kGrowBlock; x += kInts) {
+    const Growing growing(growth, begin + x);
     for (int k = 0; k < planes; ++k) {
-      const float* from = samples + k * plane_stride + *start;
-      const Grown left = __builtin_shuffle(*reinterpret_cast<const Grown*>(from), lanes);
-      const Grown right = __builtin_shuffle(*reinterpret_cast<const Grown*>(from + 1), lanes);
-      *reinterpret_cast<Grown*>(out + k * kGrowBlock + x) = left + fraction * (right - left);
+      *reinterpret_cast<Grown*>(out + k * kGrowBlock + x) =
+          growing.grow(samples + k * plane_stride);
     }
   }
 #else
@@ -314,13 +497,63 @@ static inline void apply_here(const float* __restrict coefficients, std::ptrdiff
   }
 }
 
+#if defined(FASTMATTE_PERMUTES)
+static inline void store_vector(Floats value, float* out) noexcept { store(value, out); }
+// to_steps, a vector at a time.
+static inline void store_vector(Floats value, std::uint8_t* out) noexcept {
+  const Ints halves = truncate(value * all_floats(2.0f * 255.0f));
+  store_bytes(shift_right<1>(add_ints(halves, all_ints(1))), out);
+}
+
+// Byte numbers that make an int of channel c of each pixel of a lane.
+alignas(16) constexpr signed char kChannelOf[3][16] = {
+    {0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1},
+    {1, -1, -1, -1, 4, -1, -1, -1, 7, -1, -1, -1, 10, -1, -1, -1},
+    {2, -1, -1, -1, 5, -1, -1, -1, 8, -1, -1, -1, 11, -1, -1, -1}};
+
+// Of a colour guide, as many pixels as vectors hold: two thirds of the time of blocks and loops.
+template <bool kGrows, typename Out>
+static inline int apply_vectors(const Growth* growth, const float* coefficients, std::ptrdiff_t n,
+                                const std::uint8_t* guide, int width, Out* out) noexcept {
+  Ints which[3];
+  for (int c = 0; c < 3; ++c) which[c] = repeat(load_lane(kChannelOf[c]));
+  int x = 0;
+  // The last lane reads four bytes more than its pixels.
+  for (; x + kInts + 2 <= width; x += kInts) {
+    const Ints pixels = load_lanes(guide + std::ptrdiff_t{3} * x, 12);
+    Floats terms[4];
+    if constexpr (kGrows) {
+      const Growing growing(*growth, x);
+      for (int k = 0; k < 4; ++k) terms[k] = (Floats)growing.grow(coefficients + k * n);
+    } else {
+      for (int k = 0; k < 4; ++k) terms[k] = load_floats(coefficients + k * n + x);
+    }
+    for (int c = 0; c < 3; ++c) {
+      terms[c] = terms[c] * (to_floats(pick_bytes(pixels, which[c])) - all_floats(kGuideCentre));
+    }
+    store_vector(clamp_to_unit(terms[0] + terms[1] + terms[2] + terms[3]), out + x);
+  }
+  return x;
+}
+#endif
+
 template <typename Out>
 static inline void apply(const Growth* growth, const float* coefficients,
                          std::ptrdiff_t plane_stride, const std::uint8_t* guide, int channels,
                          int width, Out* out) noexcept {
-  if (!growth) return apply_here(coefficients, plane_stride, guide, channels, width, out);
+  int x = 0;
+#if defined(FASTMATTE_PERMUTES)
+  if (channels == 3) {
+    const auto vectors = growth ? &apply_vectors<true, Out> : &apply_vectors<false, Out>;
+    x = vectors(growth, coefficients, plane_stride, guide, width, out);
+  }
+#endif
+  if (!growth) {
+    return apply_here(coefficients + x, plane_stride, guide + channels * x, channels, width - x,
+                      out + x);
+  }
   float grown[4 * kGrowBlock];
-  for (int x = 0; x < width; x += kGrowBlock) {
+  for (; x < width; x += kGrowBlock) {
     const int count = width - x < kGrowBlock ? width - x : kGrowBlock;
     grow(*growth, coefficients, plane_stride, channels + 1, x, grown);
     apply_here(grown, kGrowBlock, guide + channels * x, channels, count, out + x);
@@ -332,71 +565,51 @@ static inline void apply(const Growth* growth, const float* coefficients,
 void cut_segments_row(const GuidedShape& shape, const float* row, float* segments) noexcept {
   const int count = shape.pixels + 4 * shape.radius;
   for (int i = 0; i < count; i += kLanePixels) {
-    for (int k = 0; k < kLanes; k += 4) {
+    for (int k = 0; k < kSegments; k += 4) {
       turn(row + std::ptrdiff_t{k} * shape.pixels + i, shape.pixels,
-           segments + std::ptrdiff_t{i} * kLanes + k, kLanes);
+           segments + std::ptrdiff_t{i} * kSegments + k, kSegments);
     }
   }
 }
 
 void join_segments_row(const GuidedShape& shape, const float* segments, float* row) noexcept {
   for (int i = 0; i < shape.pixels; i += kLanePixels) {
-    for (int k = 0; k < kLanes; k += 4) {
-      turn(segments + std::ptrdiff_t{i} * kLanes + k, kLanes,
+    for (int k = 0; k < kSegments; k += 4) {
+      turn(segments + std::ptrdiff_t{i} * kSegments + k, kSegments,
            row + std::ptrdiff_t{k} * shape.pixels + i, shape.pixels);
     }
   }
 }
 
 void moments_row(const GuidedShape& shape, const GuideRow& enter, const GuideRow& leave,
-                 double* sums, double* running) noexcept {
-  const bool fused = running && shape.lanes == kLanes;
-  const auto grey = fused ? &moments<1, true> : &moments<1, false>;
-  const auto colour = fused ? &moments<3, true> : &moments<3, false>;
-  (shape.channels == 1 ? grey : colour)(shape, enter, leave, sums, running);
-  if (running && !fused) {
-    run(shape, moment_count(shape.channels), elements_of(shape, 2), sums, running);
+                 double* sums) noexcept {
+  (shape.channels == 1 ? &add_moments<1> : &add_moments<3>)(shape, enter, leave, sums);
+}
+
+void sums_row(const GuidedShape& shape, const float* enter, const float* leave,
+              double* sums) noexcept {
+  for (std::ptrdiff_t k = 0; k <= shape.channels; ++k) {
+    const std::ptrdiff_t first = k * shape.plane_stride;
+    add_plain(enter + first, leave + first, sums + first, elements_of(shape, 1));
   }
 }
 
-void sums_row(const GuidedShape& shape, const float* enter, const float* leave, double* sums,
-              double* running) noexcept {
-  const bool fused = running && shape.lanes == kLanes;
-  const auto grey = fused ? &plain_sums<1, true> : &plain_sums<1, false>;
-  const auto colour = fused ? &plain_sums<3, true> : &plain_sums<3, false>;
-  (shape.channels == 1 ? grey : colour)(shape, enter, leave, sums, running);
-  if (running && !fused) run(shape, shape.channels + 1, elements_of(shape, 1), sums, running);
+void solve_row(const GuidedShape& shape, const GuideRow& enter, const GuideRow& leave, double* sums,
+               double* running, double inverse_rows, double eps, const double* unsure,
+               float* solved) noexcept {
+  const auto grey = unsure ? &solve_windows<1, true> : &solve_windows<1, false>;
+  const auto colour = unsure ? &solve_windows<3, true> : &solve_windows<3, false>;
+  (shape.channels == 1 ? grey : colour)(shape, enter, leave, sums, running, inverse_rows, eps,
+                                        unsure ? *unsure : 0, solved);
 }
 
-void solve_row(const GuidedShape& shape, const double* running, double inverse_rows, double eps,
-               double unsure, float* solved) noexcept {
-  const auto solve = shape.channels == 1 ? &solve_grey : &solve_colour;
-  solve(shape, Windows(shape, running, shape.inverse_columns, inverse_rows), eps, unsure, solved);
-}
-
-void mean_row(const GuidedShape& shape, const double* running, double inverse_rows,
-              const float* __restrict weight, const float* __restrict alpha,
-              float* __restrict coefficients) noexcept {
-  const std::ptrdiff_t count = elements_of(shape, 0);
-  const Windows windows(shape, running,
-                        shape.inverse_columns + std::ptrdiff_t{shape.radius} * shape.lanes,
-                        inverse_rows);
-  for (int c = 0; c <= shape.channels; ++c) {
-    float* __restrict out = coefficients + c * shape.plane_stride;
-    if (!weight) {
-      for (std::ptrdiff_t x = 0; x < count; ++x) {
-        out[x] = static_cast<float>(windows.sum(c, x) * windows.inverse(x));
-      }
-      continue;
-    }
-    const double part_of_alpha = c == shape.channels ? 1 : 0;
-    for (std::ptrdiff_t x = 0; x < count; ++x) {
-      const double mean = windows.sum(c, x) * windows.inverse(x);
-      const double w = weight[x];
-      out[x] =
-          static_cast<float>(w * mean + part_of_alpha * (1 - w) * static_cast<double>(alpha[x]));
-    }
-  }
+void mean_row(const GuidedShape& shape, const float* enter, const float* leave, double* sums,
+              double* running, double inverse_rows, const float* weight, const float* alpha,
+              float* coefficients) noexcept {
+  const auto grey = weight ? &mean_windows<1, true> : &mean_windows<1, false>;
+  const auto colour = weight ? &mean_windows<3, true> : &mean_windows<3, false>;
+  (shape.channels == 1 ? grey : colour)(shape, enter, leave, sums, running, inverse_rows, weight,
+                                        alpha, coefficients);
 }
 
 void mix_coefficients_row(const float* top, const float* bottom, float fraction, int count,
