@@ -87,12 +87,14 @@ struct CoefficientRow {
 // Segments end up to this far beyond a row.
 int row_capacity(int width) noexcept { return width + kSegments * kLanePixels; }
 
-// Writes the averaged coefficients of every row, once each, to row_of(worker, y), and calls
-// done(worker, y). guide_row(y, to, plane_stride) writes the channels of the guide's row y.
+// Writes the averaged coefficients of every row to row_of(worker, y), and calls done(worker, begin,
+// y), begin being the first row of the band: downwards in each band, once each row but that a band
+// goes on for `shared` rows of the next. guide_row(y, to, plane_stride) writes the channels of the
+// guide's row y.
 template <typename GuideRowAt, typename RowOf, typename Done>
 void for_each_coefficient_row(ImageView<const float> alpha, int channels, const Solver& solver,
-                              const Bands& bands, const GuideRowAt& guide_row, const RowOf& row_of,
-                              const Done& done) {
+                              const Bands& bands, int shared, const GuideRowAt& guide_row,
+                              const RowOf& row_of, const Done& done) {
   const int height = alpha.height, width = alpha.width;
   // A window beyond the image is the image.
   const int down = std::min(solver.radius, height - 1), across = std::min(solver.radius, width - 1);
@@ -128,7 +130,8 @@ void for_each_coefficient_row(ImageView<const float> alpha, int channels, const 
   std::fill_n(nothing.data(), solved * plane, 0.0f);
   const GuideRow none{{nothing.data(), nothing.data(), nothing.data()}, nothing.data()};
 
-  parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
+  parallel_rows(bands, [&](int worker, int begin, int band_end) noexcept {
+    const int end = std::min(band_end + shared, height);
     double* const window_moments = doubles[worker];
     double* const window_solved = window_moments + moment_sums;
     double* const running = window_solved + coefficient_sums + kSegments;
@@ -201,7 +204,7 @@ void for_each_coefficient_row(ImageView<const float> alpha, int channels, const 
           std::copy_n(from, width, to.data + c * to.plane_stride);
         }
       }
-      done(worker, y);
+      done(worker, begin, y);
     }
   });
 }
@@ -227,73 +230,66 @@ Position position(int i, int input, int output) noexcept {
   return {sample, static_cast<float>(inside - sample)};
 }
 
-// The coefficients of all rows of alpha.
-struct Coefficients {
-  int height, width, planes;
-  std::ptrdiff_t stride;
-  Buffer<float> data;
-
-  CoefficientRow row(int y) const noexcept {
-    return {data.data() + std::ptrdiff_t{y} * planes * stride, stride};
-  }
-};
-
-Coefficients coefficients_of(ImageView<const std::uint8_t> guide, ImageView<const float> alpha,
-                             const Solver& solver, int threads) {
-  const int height = alpha.height, width = alpha.width, channels = guide.channels;
-  const std::size_t pixels = size_of(height) * size_of(width);
-  const Buffer<float> small_guide(size_of(channels) * pixels);
-  const TensorView<float> small{small_guide.data(), channels, height, width, Layout::nchw};
-  const Placement whole{{0, 0, width, height}};
+// Solves on the guide shrunk to alpha's size; two rows of coefficients at a time grow to the rows
+// of the guide between them.
+template <typename Out>
+void solve_and_upsample(ImageView<const std::uint8_t> guide, ImageView<const float> alpha,
+                        const Solver& solver, ImageView<Out> out, int threads) {
+  const int height = alpha.height, small_width = alpha.width, width = guide.width;
+  const int channels = guide.channels, planes = channels + 1;
+  const Buffer<float> small_guide(size_of(channels) * size_of(height) * size_of(small_width));
+  const TensorView<float> small{small_guide.data(), channels, height, small_width, Layout::nchw};
+  const Placement whole{{0, 0, small_width, height}};
   to_tensor(guide, small, whole, Filter::area, ChannelOrder::rgb, kCentred, threads);
 
-  const std::size_t stride = aligned_count<float>(size_of(row_capacity(width)));
-  Coefficients result{height, width, channels + 1, static_cast<std::ptrdiff_t>(stride),
-                      Buffer<float>(size_of(channels + 1) * size_of(height) * stride)};
-  for_each_coefficient_row(
-      alpha, channels, solver, solver_bands(height, width, solver.radius, threads),
-      [&](int y, float* to, std::ptrdiff_t plane) noexcept {
-        for (int c = 0; c < channels; ++c) {
-          std::copy_n(small.plane_row(c, y), width, to + c * plane);
-        }
-      },
-      [&](int, int y) noexcept { return result.row(y); }, [](int, int) noexcept {});
-  return result;
-}
-
-template <typename Out>
-void upsample(ImageView<const std::uint8_t> guide, const Coefficients& small, ImageView<Out> out,
-              int threads) {
-  const int width = guide.width, planes = small.planes;
   // What lies beyond a row is grown too, from its last samples.
   const std::size_t padded = size_of(width) + kGrowBlock;
   const Buffer<std::int32_t> start(padded);
   const Buffer<float> fraction(padded);
   for (int x = 0; x < static_cast<int>(padded); ++x) {
-    const Position at = position(std::min(x, width - 1), small.width, width);
+    const Position at = position(std::min(x, width - 1), small_width, width);
     start[size_of(x)] = at.sample;
     fraction[size_of(x)] = at.fraction;
   }
   const Growth growth{start.data(), fraction.data()};
+  // The first of the guide's rows that grow from row y of alpha and the next.
+  const Buffer<int> first(size_of(height) + 1);
+  for (int y = 0, row = 0; y <= height; ++y) {
+    while (row < guide.height && position(row, height, guide.height).sample < y) ++row;
+    first[size_of(y)] = row;
+  }
 
   const auto mix = active_mix_coefficients_row();
   const auto apply = active_apply_row<Out>();
-  const Bands bands(guide.height, rows_per_band(width), threads);
-  const std::ptrdiff_t plane = plane_stride_of<float>(small.width + std::ptrdiff_t{kGrowBlock});
-  const Slices<float> mixed(bands.workers, size_of(planes * plane));
-  for (int i = 0; i < bands.workers; ++i) std::fill_n(mixed[i], planes * plane, 0.0f);
-  parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
-    for (int y = begin; y < end; ++y) {
-      const Position at = position(y, small.height, guide.height);
-      const CoefficientRow top = small.row(at.sample);
-      const CoefficientRow bottom = small.row(std::min(at.sample + 1, small.height - 1));
-      for (int c = 0; c < planes; ++c) {
-        mix(top.data + c * top.plane_stride, bottom.data + c * bottom.plane_stride, at.fraction,
-            small.width, mixed[worker] + c * plane);
-      }
-      apply(&growth, mixed[worker], plane, guide.row(y), guide.channels, width, out.row(y));
-    }
-  });
+  const Bands bands = solver_bands(height, small_width, solver.radius, threads);
+  const std::ptrdiff_t plane =
+      plane_stride_of<float>(std::max(row_capacity(small_width), small_width + 2 * kGrowBlock));
+  const std::ptrdiff_t row_size = planes * plane;
+  // Two rows, and what is between them.
+  const Slices<float> rows(bands.workers, size_of(3 * row_size));
+  for (int i = 0; i < bands.workers; ++i) std::fill_n(rows[i], 3 * row_size, 0.0f);
+  const auto row_at = [&](int worker, int y) { return rows[worker] + y % 2 * row_size; };
+  for_each_coefficient_row(
+      alpha, channels, solver, bands, 1,
+      [&](int y, float* to, std::ptrdiff_t stride) noexcept {
+        for (int c = 0; c < channels; ++c) {
+          std::copy_n(small.plane_row(c, y), small_width, to + c * stride);
+        }
+      },
+      [&](int worker, int y) noexcept { return CoefficientRow{row_at(worker, y), plane}; },
+      [&](int worker, int begin, int bottom) noexcept {
+        if (bottom == begin && height > 1) return;
+        const int top = std::max(bottom - 1, 0);
+        float* const mixed = rows[worker] + 2 * row_size;
+        for (int y = first[size_of(top)]; y < first[size_of(top) + 1]; ++y) {
+          const float down = position(y, height, guide.height).fraction;
+          for (int c = 0; c < planes; ++c) {
+            mix(row_at(worker, top) + c * plane, row_at(worker, bottom) + c * plane, down,
+                small_width, mixed + c * plane);
+          }
+          apply(&growth, mixed, plane, guide.row(y), channels, width, out.row(y));
+        }
+      });
 }
 
 template <typename Out>
@@ -319,12 +315,12 @@ void guided_filter(ImageView<const std::uint8_t> guide, ImageView<const float> a
     const std::ptrdiff_t plane = plane_stride_of<float>(row_capacity(guide.width));
     const Slices<float> rows(bands.workers, size_of((channels + 1) * plane));
     for_each_coefficient_row(
-        alpha, channels, {radius, eps_of_steps(eps), {}}, bands,
+        alpha, channels, {radius, eps_of_steps(eps), {}}, bands, 0,
         [&](int y, float* to, std::ptrdiff_t stride) noexcept {
           spread(guide.row(y), channels, guide.width, kCentred, to, to + stride, to + 2 * stride);
         },
         [&](int worker, int) noexcept { return CoefficientRow{rows[worker], plane}; },
-        [&](int worker, int y) noexcept {
+        [&](int worker, int, int y) noexcept {
           apply(nullptr, rows[worker], plane, guide.row(y), channels, guide.width, out.row(y));
         });
     return;
@@ -341,7 +337,7 @@ void guided_filter(ImageView<const std::uint8_t> guide, ImageView<const float> a
   const std::int64_t rounded =
       (2 * std::int64_t{radius} + subsample) / (2 * std::int64_t{subsample});
   const Solver solver{static_cast<int>(std::max<std::int64_t>(rounded, 1)), eps_of_steps(eps), {}};
-  upsample(guide, coefficients_of(guide, small, solver, threads), out, threads);
+  solve_and_upsample(guide, ImageView<const float>(small), solver, out, threads);
 }
 
 template <typename Out>
@@ -354,8 +350,7 @@ void guided_upsample(ImageView<const std::uint8_t> guide, ImageView<const float>
     throw ArgumentError("alpha", "at most the size of guide, " + size(guide), size(alpha));
   }
   require_guided(guide, alpha, out, threads);
-  upsample(guide, coefficients_of(guide, alpha, {radius, eps_of_steps(eps), unsure}, threads), out,
-           threads);
+  solve_and_upsample(guide, alpha, {radius, eps_of_steps(eps), unsure}, out, threads);
 }
 
 template void guided_filter(ImageView<const std::uint8_t>, ImageView<const float>, int, double, int,

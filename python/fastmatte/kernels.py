@@ -241,8 +241,8 @@ def guided_filter(
     Sources: He et al., Guided Image Filtering, 2013, eq. 5-8 and 14-16; He and Sun, Fast Guided
     Filter, 2015.
     Agrees with oracles.guided_filter within 2e-5 for eps of at least 1e-6, subsampled 1e-5.
-    Working memory: for each thread and pixel of a row about 420 bytes and 72 for each of radius, a
-    colour guide's; none of the image's size unless subsampled, then 32 bytes for each pixel solved.
+    Working memory: for each thread and pixel of a row about 350 bytes and 72 for each of radius, a
+    colour guide's; none of the image's size unless subsampled, then 16 bytes for each pixel solved.
     """
     return _core.guided_filter(guide, alpha, radius, eps, subsample, dtype, out, threads)
 
@@ -277,7 +277,7 @@ def guided_upsample(
     Raises ValueError where alpha is larger than guide or leaves [0, 1] (NaN included).
     Source: He and Sun, Fast Guided Filter, 2015; unsure is fastmatte's own, bench/study_refine.py.
     Agrees with oracles.guided_upsample within 2e-5 for eps of at least 1e-5.
-    Working memory: 28 bytes for each pixel of alpha (a colour guide's), besides rows as above.
+    Working memory: 12 bytes for each pixel of alpha (a colour guide's), besides rows as above.
     """
     return _core.guided_upsample(guide, alpha, radius, eps, unsure, dtype, out, threads)
 
