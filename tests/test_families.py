@@ -7,6 +7,7 @@ import graphs
 import numpy as np
 import oracles
 import pytest
+from fastmatte.models import portrait
 from fastmatte.models.modnet import dynamic_size
 
 
@@ -196,3 +197,27 @@ def test_rvm_gives_its_own_foreground(graph):
             np.testing.assert_array_equal(stream(pixels).foreground, own)
         in_rgb = own if pixel_format == "rgb" else own[..., ::-1]
         assert np.abs(in_rgb - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "frame", [(64, 64), (1080, 1920), (1920, 1080), (480, 640), (2160, 3840), (366, 640)]
+)
+def test_portrait_sees_every_frame_at_its_aspect_and_at_the_same_cost(frame):
+    height, width = portrait.dynamic_size(frame)
+    assert height % portrait.MULTIPLE == width % portrait.MULTIPLE == 0
+    assert height * width == pytest.approx(portrait.SIDE**2, rel=0.08)
+    assert width / height == pytest.approx(frame[1] / frame[0], rel=0.08)
+
+
+@pytest.mark.parametrize("frame", [(10, 4000), (4000, 10), (1, 1)])
+def test_portrait_squashes_strips(frame):
+    height, width = portrait.dynamic_size(frame)
+    assert max(height / width, width / height) <= portrait.LONGEST_ASPECT * 1.1
+
+
+def test_portrait_is_known_by_name_only(graph):
+    assert fm.Matter(graph("modnet")).info.family == "modnet"
+    matter = fm.Matter(graph("modnet"), family="portrait", refine="none")
+    image = photo(512, 512)
+    expected = sigmoid(graphs.SLOPE * ((image / 255 - 0.5) / 0.5).mean(-1))
+    np.testing.assert_allclose(matter.alpha(image), expected, atol=2e-5)

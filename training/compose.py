@@ -1,7 +1,7 @@
-"""Training images made on the fly, in batches of tensors on any device.
+"""Training images made on the fly: people over rooms, among things, through a camera.
 
-Every random choice comes from (seed, step), so a batch can be made again: training resumes exactly,
-and validation is the same each time.
+Every random choice comes from (seed, step, place in the batch), so a batch can be made again by any
+process: training resumes exactly, and validation is the same each time.
 """
 
 from __future__ import annotations
@@ -11,390 +11,505 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
-from training.data import Store, load
+from training.data import Picture, load
 
-#: Shares of the kinds of image in training.
-SOFT, EMPTY, SECOND_PERSON, THING, TUFT = 0.3, 0.14, 0.2, 0.25, 0.2
-OCCLUDER, HELD = 0.3, 0.08
-#: JPEG's own luminance table (ITU-T T.81, table K.1), used for all three planes.
-QUANTISATION = (
-    (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56), (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101), (72, 92, 95, 98, 112, 100, 103, 99),
-)  # fmt: skip
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Size = tuple[int, int]
+Stores = dict[str, list[Picture]]
+
+#: Shares of the kinds of image: photographs labelled by the teacher, and images without anybody.
+SOFT, EMPTY = 0.15, 0.15
+#: The share of people who are cut out by the teacher's word.
+BUSTS = 0.25
+SECOND_PERSON, THIRD_PERSON, TUFT = 0.2, 0.25, 0.08
+#: Clothes of another stuff, and patches of sunlight on a room.
+COSTUME, SUNLIGHT = 0.25, 0.25
+#: The share of the few cut-outs among people of exact outline: the widest variety of hair, the
+#: sharpest edges, and no blue.
+CUTOUTS = 0.35
+#: Of arms that are added to a person, and of those the share before and not behind them.
+ARM, SECOND_ARM, BEFORE = 0.3, 0.4, 0.5
+FURNITURE, THING = 0.6, 0.3
+DESK, IN_FRONT, HELD = 0.15, 0.06, 0.06
+#: How much is known of alpha: a teacher's word; exact for an outline that is a guess; exact.
+SOFT_LABEL, GUESSED_OUTLINE, EXACT = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Batch:
     """Images and what is known of their alpha.
 
-    image: (N, 3, side, side) in [-1, 1].
-    alpha: (N, 1, side, side) in [0, 1].
-    soft:  (N,) bool, alpha is a teacher's word and its edges are not to be trusted.
+    image: (N, 3, H, W) in [-1, 1].
+    alpha: (N, 1, H, W) in [0, 1].
+    trust: (N,), SOFT_LABEL, GUESSED_OUTLINE or EXACT.
     """
 
     image: Tensor
     alpha: Tensor
-    soft: Tensor
+    trust: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        return Batch(self.image.to(device), self.alpha.to(device), self.trust.to(device))
 
 
-class Random:
-    """Draws on the CPU, so that a seed means the same on every device."""
+@dataclass(frozen=True)
+class Placement:
+    """Where a picture lies in the image.
 
-    def __init__(self, seed: int, step: int, device: torch.device) -> None:
-        # A product of odd primes keeps (seed, step) apart from its neighbours.
-        self._generator = torch.Generator().manual_seed((seed * 1_000_003 + step) * 7919 + 17)
-        self.device = device
-        self.pixels = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
+    Positions are of pixel edges, not centres: a picture spans [0, width].
 
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Return numbers between low and high."""
-        drawn = torch.rand(*shape, generator=self._generator) * (high - low) + low
-        return drawn.to(self.device)
-
-    def normal(self, *shape: int) -> Tensor:
-        """Return standard normal numbers."""
-        return torch.randn(*shape, generator=self._generator).to(self.device)
-
-    def chance(self, probability: float, count: int) -> Tensor:
-        """Return which of count happen."""
-        return (torch.rand(count, generator=self._generator) < probability).to(self.device)
-
-    def index(self, below: int, count: int) -> Tensor:
-        """Return whole numbers in [0, below)."""
-        return torch.randint(below, (count,), generator=self._generator).to(self.device)
-
-    def noise(self, *shape: int) -> Tensor:
-        """Return standard normal numbers for pixels: the same again on the same kind of device."""
-        return torch.randn(*shape, generator=self.pixels, device=self.device)
-
-
-def grid_of(side: int, device: torch.device) -> Tensor:
-    """Return the output's pixel centres, (side, side, 2): x and y in [-1, 1]."""
-    steps = (torch.arange(side, device=device) + 0.5) * 2 / side - 1
-    y, x = torch.meshgrid(steps, steps, indexing="ij")
-    return torch.stack([x, y], -1)
-
-
-def sample(store: Store, index: Tensor, grid: Tensor, *, edge: str = "zeros") -> Tensor:
-    """Look pictures up through a grid; RGBA comes back premultiplied.
-
-    grid: (N, H, W, 2), where each output pixel lies on the canvas, in [-1, 1].
-
-    Where a picture shrinks it is averaged by halves first: bilinear alone would alias.
+    matrix: (2, 2), from a place in the image, relative to centre, to one in the picture, relative
+            to its own centre.
+    centre: x and y in the image of the picture's centre.
     """
-    side = store.pixels.shape[1]
-    across = (grid[:, :, 1:] - grid[:, :, :-1]).norm(dim=-1).mean((1, 2))
-    levels = (across * side / 2).clamp(min=1).log2().round().long()
-    out = grid.new_empty(len(index), store.pixels.shape[3], *grid.shape[1:3])
-    for level in levels.unique().tolist():
-        which = (levels == level).nonzero()[:, 0]
-        pictures = store.pixels[index[which]].permute(0, 3, 1, 2).float() / 255
-        if pictures.shape[1] == 4 and edge == "zeros":
-            pictures[:, :3] *= pictures[:, 3:]
-        if level:
-            pictures = functional.avg_pool2d(pictures, 2 ** min(level, 4))
-        out[which] = functional.grid_sample(
-            pictures, grid[which], padding_mode=edge, align_corners=False
-        )
-    return out
+
+    matrix: Floats
+    centre: tuple[float, float]
+
+    @classmethod
+    def of(
+        cls, centre: tuple[float, float], scale: float, angle: float = 0.0, *, flip: bool = False
+    ) -> Placement:
+        """Place a picture scaled, turned by radians, and perhaps mirrored."""
+        cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
+        sign = -1 if flip else 1
+        return cls(np.array([[sign * cos, -sign * sin], [sin, cos]], np.float32), centre)
+
+    @property
+    def scale(self) -> float:
+        """How many pixels of the image a pixel of the picture takes."""
+        return 1 / math.sqrt(abs(float(np.linalg.det(self.matrix))))
+
+    def image_point(self, x: float, y: float) -> tuple[float, float]:
+        """Return where a place of the picture, relative to its centre, lies in the image."""
+        dx, dy = np.linalg.solve(self.matrix, np.array([x, y], np.float32))
+        return self.centre[0] + float(dx), self.centre[1] + float(dy)
 
 
-def turned(grid: Tensor, angle: Tensor, scale: Tensor, flip: Tensor) -> Tensor:
-    """Return (N, H, W, 2): a centred grid turned, scaled (over 1 shows more) and flipped."""
-    cos, sin = angle.cos() * scale, angle.sin() * scale
-    sign = 1 - 2 * flip.float()
-    matrix = torch.stack(
-        [torch.stack([cos * sign, -sin * sign], -1), torch.stack([sin, cos], -1)], -2
+def warped(
+    picture: Picture, placement: Placement, size: Size, *, border: int = cv2.BORDER_CONSTANT
+) -> Floats:
+    """Return the picture in an image of this size, float32 in [0, 1]."""
+    # Bilinear over a level that still shrinks by at most 1.4 does not alias to speak of.
+    level = min(max(round(-math.log2(placement.scale)), 0), len(picture.levels) - 1)
+    height, width = picture.size
+    matrix = placement.matrix / 2**level
+    offset = np.array([width, height]) / 2 ** (level + 1) - 0.5
+    offset = offset + matrix @ (0.5 - np.array(placement.centre))
+    full = np.concatenate([matrix, offset[:, None]], 1)
+    found = cv2.warpAffine(
+        picture.levels[level],
+        full,
+        (size[1], size[0]),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=border,
     )
-    return torch.einsum("nij,nhwj->nhwi", matrix, grid.expand(len(angle), -1, -1, 2))
+    return np.asarray(found, np.float32) / np.float32(255)
 
 
-def warp(random: Random, count: int, side: int, amount: float) -> Tensor:
-    """Return a smooth displacement, (N, side, side, 2)."""
-    coarse = random.normal(count, 2, 5, 5) * amount * random.uniform(0, 1, count, 1, 1, 1)
-    fine = functional.interpolate(coarse, (side, side), mode="bicubic", align_corners=True)
-    return fine.permute(0, 2, 3, 1)
+def bent(layer: Floats, random: np.random.Generator, amount: float) -> Floats:
+    """Bend a layer smoothly, by up to about this share of its side."""
+    height, width = layer.shape[:2]
+    shift = random.standard_normal((2, 5, 5)).astype(np.float32) * amount * max(height, width)
+    x, y = (cv2.resize(one, (width, height), interpolation=cv2.INTER_CUBIC) for one in shift)
+    grid_y, grid_x = np.mgrid[:height, :width].astype(np.float32)
+    return np.asarray(cv2.remap(layer, grid_x + x, grid_y + y, cv2.INTER_LINEAR), np.float32)
 
 
-def over(front: Tensor, back: Tensor) -> Tensor:
-    """Composite premultiplied RGBA over premultiplied RGBA."""
-    return front + back * (1 - front[:, 3:])
+def over(front: Floats, back: Floats) -> Floats:
+    """Composite premultiplied RGBA over colours, or over premultiplied RGBA."""
+    return front[..., : back.shape[2]] + back * (1 - front[..., 3:])
 
 
-def recoloured(colours: Tensor, random: Random, strength: float) -> Tensor:
-    """Change exposure, contrast and white balance of (N, 3, H, W) in [0, 1]."""
-    count = len(colours)
-    gain = (random.normal(count, 1, 1, 1) * 0.18 * strength).exp()
-    balance = (random.normal(count, 3, 1, 1) * 0.08 * strength).exp()
-    gamma = (random.normal(count, 1, 1, 1) * 0.2 * strength).exp()
-    grey = colours.mean(1, keepdim=True)
-    saturation = 1 + random.uniform(-0.4, 0.3, count, 1, 1, 1) * strength
-    colours = grey + (colours - grey) * saturation
-    return (colours.clamp(1e-4, 1) ** gamma * gain * balance).clamp(0, 1)
+def relit(layer: Floats, random: np.random.Generator, strength: float = 1.0) -> Floats:
+    """Return premultiplied RGBA under other light: what is linear needs no division by alpha."""
+    gain = math.exp(random.normal(0, 0.2 * strength))
+    balance = np.exp(random.normal(0, 0.09 * strength, 3)) * gain
+    saturation = 1 + random.uniform(-0.4, 0.3) * strength
+    lift = random.normal(0, 0.04 * strength)
+    mix = np.eye(3) * saturation + (1 - saturation) / 3
+    matrix = np.eye(4)
+    matrix[:3, :3] = balance[:, None] * mix
+    matrix[:3, 3] = lift
+    found = cv2.transform(layer, matrix)
+    height, width = layer.shape[:2]
+    slope = random.normal(0, 0.2 * strength, 2)
+    across = np.exp(np.linspace(-slope[0], slope[0], width, dtype=np.float32))
+    down = np.exp(np.linspace(-slope[1], slope[1], height, dtype=np.float32))
+    found[..., :3] *= (down[:, None] * across)[..., None]
+    # Between nothing and alpha, and alpha between nothing and itself.
+    limit = cv2.merge([layer[..., 3]] * 4)
+    return np.asarray(np.minimum(np.maximum(found, 0), limit), np.float32)
 
 
-def blurred(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blur each image by its own Gaussian; sigma in pixels, at most 3."""
-    radius = 6
-    at = torch.arange(-radius, radius + 1, device=images.device)
-    taps = (-(at**2) / (2 * sigma.clamp(min=0.05)[:, None] ** 2)).exp()
-    taps = (taps / taps.sum(1, keepdim=True)).to(images.dtype)
-    count, channels, height, width = images.shape
-    flat = functional.pad(images, [radius] * 4, mode="reflect").reshape(
-        1, count * channels, height + 2 * radius, width + 2 * radius
-    )
-    kernel = taps.repeat_interleave(channels, 0)[:, None]
-    flat = functional.conv2d(flat, kernel[..., None], groups=count * channels)
-    flat = functional.conv2d(flat, kernel[:, :, None], groups=count * channels)
-    return flat.reshape(images.shape)
-
-
-def jpeg(images: Tensor, scale: Tensor) -> Tensor:
-    """Lose what JPEG loses: quantise the 8 x 8 cosine transform; scale 1 is quality 50."""
-    device = images.device
-    k = torch.arange(8, device=device, dtype=torch.float32)
-    basis = ((2 * k[None] + 1) * k[:, None] * math.pi / 16).cos() / 2
-    basis[0] /= math.sqrt(2)
-    to_ycc = torch.tensor(
-        [[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]], device=device
-    )
-    planes = torch.einsum("ij,njhw->nihw", to_ycc, images) * 255
-    chroma = functional.avg_pool2d(planes[:, 1:], 2)
-    table = torch.tensor(QUANTISATION, device=device, dtype=torch.float32)
-
-    def lossy(plane: Tensor) -> Tensor:
-        n, c, h, w = plane.shape
-        blocks = plane.reshape(n, c, h // 8, 8, w // 8, 8).transpose(3, 4)
-        step = (table * scale.reshape(-1, 1, 1, 1, 1, 1)).clamp(min=1)
-        spectrum = (basis @ blocks @ basis.T / step).round() * step
-        return (basis.T @ spectrum @ basis).transpose(3, 4).reshape(n, c, h, w)
-
-    luma = lossy(planes[:, :1])
-    chroma = functional.interpolate(lossy(chroma), scale_factor=2.0, mode="bilinear")
-    back = torch.linalg.inv(to_ycc)
-    restored = torch.einsum("ij,njhw->nihw", back, torch.cat([luma, chroma], 1)) / 255
-    return restored.clamp(0, 1)
+def opaque(colours: Floats) -> Floats:
+    """Return colours with an alpha of 1."""
+    return np.dstack([colours, np.ones(colours.shape[:2], np.float32)])
 
 
 class Composer:
-    """Makes batches from the stores of data.load."""
+    """Makes batches from the pictures of data.load."""
 
-    def __init__(self, stores: dict[str, Store], device: torch.device, *, seed: int) -> None:
-        self._stores = {kind: store.to(device) for kind, store in stores.items()}
-        self._device = device
+    def __init__(self, stores: Stores, *, seed: int, busts: float = BUSTS) -> None:
+        self._stores = stores
         self._seed = seed
-        self._heads = _heads(self._stores["person"])
+        self._busts = busts
+        self._heads = {
+            kind: [_head(picture) for picture in stores[kind]] for kind in ("person", "bust")
+        }
+        cutouts = [one.name.startswith("person_") for one in stores["person"]]
+        most = CUTOUTS / (1 - CUTOUTS) * (len(cutouts) - sum(cutouts)) / max(sum(cutouts), 1)
+        self._shares = {"person": _shares([max(most, 1.0) if one else 1.0 for one in cutouts])}
+        # The people who sign have the only hands in the photographs.
+        for kind in ("bust", "photo"):
+            self._shares[kind] = _shares(
+                [6.0 if one.name.startswith("asl/") else 1.0 for one in stores[kind]]
+            )
+        self._noise = np.random.default_rng(0).standard_normal((512, 512, 3)).astype(np.float32)
 
     def batch(
-        self, step: int, count: int, side: int, *, soft: float = SOFT, empty: float = EMPTY
+        self, step: int, count: int, size: Size, *, soft: float = SOFT, empty: float = EMPTY
     ) -> Batch:
         """Make the batch of a step.
 
-        side:  of the images, a multiple of 32.
+        size:  height and width of the images, multiples of 32.
         soft:  share of photographs labelled by the teacher.
         empty: share of images without a person.
         """
-        random = Random(self._seed, step, self._device)
-        soft_count = round(count * soft) if len(self._stores["photo"]) else 0
-        colours, alpha = self._composites(random, count - soft_count, side, empty)
-        if soft_count:
-            photos, labels = self._photos(random, soft_count, side)
-            colours, alpha = torch.cat([colours, photos]), torch.cat([alpha, labels])
-        is_soft = torch.arange(count, device=self._device) >= count - soft_count
-        return Batch(self._camera(random, colours) * 2 - 1, alpha.clamp(0, 1), is_soft)
+        images = np.empty((count, *size, 3), np.uint8)
+        alphas = np.empty((count, *size), np.float32)
+        trust = np.empty(count, np.int64)
+        for index in range(count):
+            random = np.random.default_rng((self._seed, step, index))
+            kind = random.random()
+            if kind < soft and self._stores["photo"]:
+                colours, alphas[index] = self._photo(random, size)
+                trust[index] = SOFT_LABEL
+            else:
+                nobody = random.random() < empty
+                colours, alphas[index], trust[index] = self._composite(random, size, nobody)
+            images[index] = self._camera(random, colours)
+        image = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+        alpha = torch.from_numpy(alphas)[:, None].clamp(0, 1)
+        return Batch(image, alpha, torch.from_numpy(trust))
 
-    def _background(self, random: Random, count: int, side: int) -> Tensor:
-        store = self._stores["background"]
-        grid = turned(
-            grid_of(side, self._device),
-            random.normal(count) * 0.05,
-            random.uniform(0.35, 0.95, count),
-            random.chance(0.5, count),
-        )
-        room = 1 - grid.abs().amax((1, 2)).clamp(max=1)
-        grid = grid + (room * random.uniform(-1, 1, count, 2))[:, None, None]
-        found = sample(store, random.index(len(store), count), grid, edge="reflection")
-        sharp = random.chance(0.6, count)[:, None, None, None]
-        sigma = random.uniform(0.5, 3, count) * side / 320
-        found = torch.where(sharp, found, blurred(found, sigma.clamp(max=3)))
-        return recoloured(found.clamp(0, 1), random, 1)
-
-    def _layer(
-        self, random: Random, kind: str, count: int, side: int, low: float, high: float
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return a layer, its grid's origin, scale and the pictures chosen."""
+    def _pick(self, random: np.random.Generator, kind: str) -> Picture:
         store = self._stores[kind]
-        index = random.index(len(store), count)
-        height = (random.uniform(math.log(low), math.log(high), count)).exp()
-        scale = store.sizes[index, 0] / height
-        if kind == "person":
-            # These portraits end at the chest: their lower edge stays out of sight.
-            sunk = random.uniform(0, 0.8, count) ** 2 * (height - 0.35).clamp(min=0) + 0.06
-        else:
-            sunk = random.uniform(-0.6, 0.2, count)
-        at = torch.stack([random.uniform(-0.75, 0.75, count), 1 - height + 2 * sunk], -1)
-        grid = grid_of(side, self._device)[None] - at[:, None, None]
-        grid = turned(grid, random.normal(count) * 0.09, scale, random.chance(0.5, count))
-        # The picture stands on the canvas's lower edge: its centre is the layer's.
-        offset = torch.stack(
-            [torch.zeros(count, device=self._device), 1 - store.sizes[index, 0]], -1
+        return store[int(random.integers(len(store)))]
+
+    def _room(self, random: np.random.Generator, size: Size) -> Floats:
+        """Return a background, in [0, 1]."""
+        picture = self._pick(random, "background")
+        side = min(picture.size)
+        # The longer side of the image shows between a third and nearly all of the picture.
+        scale = max(size) / (side * random.uniform(0.35, 0.97))
+        reach = [max(0.0, length * scale - shown) / 2 for length, shown in zip(
+            picture.size[::-1], size[::-1], strict=True)]  # fmt: skip
+        centre = (
+            size[1] / 2 + random.uniform(-1, 1) * reach[0],
+            size[0] / 2 + random.uniform(-1, 1) * reach[1],
         )
-        grid = grid + offset[:, None, None] + warp(random, count, side, 0.02)
-        layer = sample(store, index, grid)
-        if kind == "person":
-            layer = layer * self._arms(random, grid, store.sizes[index])
-        layer = torch.cat([_relit(layer, random, side), layer[:, 3:]], 1)
-        return layer, at, scale, index
-
-    def _arms(self, random: Random, grid: Tensor, sizes: Tensor) -> Tensor:
-        """Round off where the portrait's frame cut shoulders, as an arm would end."""
-        count = len(grid)
-        half = sizes[:, 1].reshape(-1, 1, 1)
-        phase, wave = random.uniform(0, 6, count, 1, 1), random.uniform(1, 4, count, 1, 1)
-        inset = random.uniform(0.02, 0.1, count, 1, 1) * (
-            1 + 0.6 * (grid[..., 1] * wave + phase).sin()
+        placement = Placement.of(
+            centre, scale, random.normal(0, 0.04), flip=bool(random.random() < 0.5)
         )
-        step = (grid[:, :, 1:] - grid[:, :, :-1]).norm(dim=-1).mean((1, 2)).reshape(-1, 1, 1)
-        inside: Tensor = (half * (1 - inset) - grid[..., 0].abs()) / step + 0.5
-        return inside.clamp(0, 1)[:, None]
+        room = warped(picture, placement, size, border=cv2.BORDER_REFLECT_101)
+        if random.random() < 0.4:
+            sigma = random.uniform(0.5, 4) * max(size) / 320
+            room = np.asarray(cv2.GaussianBlur(room, (0, 0), sigma), np.float32)
+        room = room * np.float32(math.exp(random.normal(-0.15, 0.35)))
+        return relit(opaque(room), random)[..., :3]
 
-    def _composites(
-        self, random: Random, count: int, side: int, empty: float
-    ) -> tuple[Tensor, Tensor]:
-        """Return colours in [0, 1] and exact alpha."""
+    def _person(
+        self, random: np.random.Generator, size: Size, least: float, most: float
+    ) -> tuple[Floats, int]:
+        """Return somebody as premultiplied RGBA, and how far the outline is to be trusted."""
+        kind = "bust" if self._stores["bust"] and random.random() < self._busts else "person"
+        index = int(random.choice(len(self._stores[kind]), p=self._shares[kind]))
+        picture = self._stores[kind][index]
+        height = picture.size[0]
+        tall = math.exp(random.uniform(math.log(least), math.log(most)))
+        scale = tall * min(size) / height
+        if random.random() < 0.8:
+            # Enlarged pictures have blurred edges, and photographs shrunk for a network do not.
+            scale = min(scale, random.uniform(0.9, 1.2))
+        shown = height * scale
+        # These portraits end at the chest: their lower edge stays out of sight.
+        lowest = size[0] - shown
+        top = lowest + random.uniform(0, 0.12) * shown
+        if shown > size[0]:
+            top = random.uniform(max(lowest, -0.2 * shown), 0.3 * size[0])
+        where = 0.5 + random.normal(0, 0.2)
+        centre = (min(max(where, 0.05), 0.95) * size[1], top + shown / 2)
+        angle = random.normal(0, 0.08)
+        flip = bool(random.random() < 0.5)
+        placement = Placement.of(centre, scale, angle, flip=flip)
+        layer = warped(picture, placement, size)
+        layer *= _arms(random, picture, placement, size)[..., None]
+        layer = relit(layer, random)
+        below, radius = self._heads[kind][index]
+        if random.random() < COSTUME:
+            collar = placement.image_point(0, below + random.uniform(2.0, 3.0) * radius)[1]
+            layer = self._costume(random, layer, collar, radius * scale)
+        if self._stores["limb"] and random.random() < ARM:
+            for _ in range(2 if random.random() < SECOND_ARM else 1):
+                arm = self._arm(random, picture, placement, (below, radius), size)
+                layer = over(arm, layer) if random.random() < BEFORE else over(layer, arm)
+        if self._stores["hair"] and random.random() < TUFT:
+            tuft = self._pick(random, "hair")
+            around = Placement.of(
+                placement.image_point(0, below),
+                radius * scale * random.uniform(1.2, 2.2) / (tuft.size[0] / 2),
+                random.uniform(-3.1, 3.1),
+            )
+            layer = over(layer, relit(warped(tuft, around, size), random))
+        if random.random() < 0.3:
+            layer = bent(layer, random, 0.02)
+        return layer, GUESSED_OUTLINE if kind == "bust" else EXACT
 
-        def where(chance: float) -> Tensor:
-            return random.chance(chance, count)[:, None, None, None].float()
+    def _costume(
+        self, random: np.random.Generator, layer: Floats, collar: float, soft: float
+    ) -> Floats:
+        """Dress a person in any stuff below the collar, folds and shadows kept."""
+        alpha = layer[..., 3:]
+        stuff = self._room(random, (layer.shape[0], layer.shape[1]))
+        y = np.arange(len(layer), dtype=np.float32)[:, None, None]
+        dressed = ((y - collar) / max(0.3 * soft, 1) + 0.5).clip(0, 1) * random.uniform(0.5, 0.95)
+        folds = layer[..., :3].mean(2, keepdims=True) / np.maximum(alpha, 1e-3)
+        colours = stuff * (0.5 + folds) * alpha
+        found = layer.copy()
+        found[..., :3] += (np.minimum(colours, alpha) - layer[..., :3]) * dressed
+        return found
 
-        colours = self._background(random, count, side)
-        if len(self._stores["thing"]):
-            thing = self._layer(random, "thing", count, side, 0.2, 1.2)[0] * where(THING)
-            colours = thing[:, :3] + colours * (1 - thing[:, 3:])
-        person, at, scale, index = self._layer(random, "person", count, side, 0.4, 2.6)
-        if len(self._stores["hair"]):
-            person = over(person, self._hair(random, at, scale, index, side) * where(TUFT))
-        second = self._layer(random, "person", count, side, 0.4, 1.5)[0] * where(SECOND_PERSON)
-        people = over(person, second) * (1 - where(empty))
-        colours = people[:, :3] + colours * (1 - people[:, 3:])
-        alpha = people[:, 3:]
-        # A desk, a sill, the back of a chair: what stands before a person is not a person.
-        front = self._background(random, count, side)
-        grid = grid_of(side, self._device)
-        level = random.uniform(0.35, 0.95, count, 1, 1)
-        slope = random.uniform(-0.15, 0.15, count, 1, 1)
-        desk = ((grid[..., 1] - level - slope * grid[..., 0]) * side / 2 + 0.5).clamp(0, 1)
-        desk = desk[:, None] * where(OCCLUDER)
-        colours = front * desk + colours * (1 - desk)
-        alpha = alpha * (1 - desk)
-        if len(self._stores["thing"]):
-            held = self._layer(random, "thing", count, side, 0.15, 0.45)[0] * where(HELD)
-            colours = held[:, :3] + colours * (1 - held[:, 3:])
-            alpha = alpha * (1 - held[:, 3:])
-        return colours.clamp(0, 1), alpha
-
-    def _hair(self, random: Random, at: Tensor, scale: Tensor, index: Tensor, side: int) -> Tensor:
-        """Return tufts behind the heads of the people placed with these."""
-        count = len(at)
-        store = self._stores["hair"]
-        # Where the head lies on the frame; the layer's small turn and warp are left out, flips are
-        # not known, so heads are taken for centred: good enough for hair behind them.
-        heads = self._heads[index]
-        centre = at + torch.stack(
-            [torch.zeros(count, device=self._device), heads[:, 0] / scale], -1
+    def _arm(
+        self,
+        random: np.random.Generator,
+        picture: Picture,
+        placement: Placement,
+        head: tuple[float, float],
+        size: Size,
+    ) -> Floats:
+        """Return an arm at a person's shoulder, of the colours of their face and clothes."""
+        below, radius = head
+        limb = self._pick(random, "limb")
+        side = random.choice([-1, 1])
+        shoulder = placement.image_point(
+            side * random.uniform(1.0, 2.2) * radius, below + random.uniform(1.6, 3.2) * radius
         )
-        radius = heads[:, 1] / scale * random.uniform(1.2, 2.2, count)
-        grid = grid_of(side, self._device)[None] - centre[:, None, None]
-        grid = turned(grid, random.uniform(-3.1, 3.1, count), 1 / radius, random.chance(0.5, count))
-        tuft = sample(store, random.index(len(store), count), grid)
-        return torch.cat([_relit(tuft, random, side), tuft[:, 3:]], 1)
+        scale = placement.scale * radius * random.uniform(4.5, 7.5) / limb.size[0]
+        angle = -side * random.uniform(-0.4, 2.2)
+        turned = Placement.of((0, 0), scale, angle, flip=bool(random.random() < 0.5))
+        root = turned.image_point(0, limb.size[0] / 2)
+        where = Placement(turned.matrix, (shoulder[0] - root[0], shoulder[1] - root[1]))
+        layer = warped(limb, where, size)
+        skin = _colour(picture, below, radius * 0.6)
+        cloth = _colour(picture, picture.size[0] / 2 - radius * 0.5, radius * 0.4)
+        light, sleeve, alpha = layer[..., :1] * (255 / 160), layer[..., 1:2], layer[..., 3:]
+        # Light and sleeve came premultiplied: so does the colour.
+        part = sleeve / np.maximum(alpha, 1e-3)
+        colours = light * (skin * (1 - part) + cloth * part)
+        return relit(np.dstack([np.minimum(colours, alpha), alpha]), random, 0.5)
 
-    def _photos(self, random: Random, count: int, side: int) -> tuple[Tensor, Tensor]:
-        """Return photographs, cropped and turned a little, and the teacher's alpha."""
-        store = self._stores["photo"]
-        index = random.index(len(store), count)
-        sizes = store.sizes[index]
-        scale = sizes.amin(1) * random.uniform(0.5, 0.97, count)
-        grid = turned(
-            grid_of(side, self._device),
-            random.normal(count) * 0.05,
+    def _object(
+        self, random: np.random.Generator, kind: str, size: Size, least: float, most: float
+    ) -> Floats:
+        """Return a thing or a piece of furniture anywhere, as premultiplied RGBA."""
+        picture = self._pick(random, kind)
+        scale = math.exp(random.uniform(math.log(least), math.log(most)))
+        scale *= max(size) / max(picture.size)
+        shown = picture.size[0] * scale
+        low = 0.5 if kind == "furniture" else 0.1
+        bottom = random.uniform(low, 1.2) * size[0] + 0.2 * shown
+        placement = Placement.of(
+            (random.uniform(-0.05, 1.05) * size[1], bottom - shown / 2),
             scale,
-            random.chance(0.5, count),
+            random.normal(0, 0.06),
+            flip=bool(random.random() < 0.5),
         )
-        reach = torch.stack([sizes[:, 1], sizes[:, 0]], -1)
-        room = (reach - scale[:, None]).clamp(min=0)
-        shift = room * random.uniform(-1, 1, count, 2)
-        shift[:, 1] += 1 - sizes[:, 0]
-        grid = grid + shift[:, None, None]
-        # Beyond the picture lies black canvas: stay at its edge instead.
-        low = torch.stack([-reach[:, 0], 1 - 2 * reach[:, 1]], -1)[:, None, None] + 0.006
-        high = torch.stack([reach[:, 0], torch.ones_like(reach[:, 0])], -1)[:, None, None] - 0.006
-        found = sample(store, index, torch.minimum(torch.maximum(grid, low), high), edge="border")
-        return recoloured(found[:, :3], random, 0.7), found[:, 3:]
+        return relit(warped(picture, placement, size), random)
 
-    def _camera(self, random: Random, colours: Tensor) -> Tensor:
-        """Do to the whole image what cameras and files do."""
-        count, _, side, _ = colours.shape
+    def _composite(
+        self, random: np.random.Generator, size: Size, nobody: bool
+    ) -> tuple[Floats, Floats, int]:
+        """Return colours and exact alpha in [0, 1], and the trust in outlines."""
+        colours = self._room(random, size)
+        if self._stores["furniture"] and random.random() < FURNITURE:
+            for _ in range(int(random.integers(1, 4))):
+                colours = over(self._object(random, "furniture", size, 0.25, 1.3), colours)
+        if self._stores["thing"] and random.random() < THING:
+            colours = over(self._object(random, "thing", size, 0.2, 1.1), colours)
+        if random.random() < SUNLIGHT:
+            colours = _sunlit(colours, random)
+        if random.random() < 0.3:
+            # What stands in a room is as sharp, and as lit, as the room.
+            sigma = random.uniform(0.4, 2.5) * max(size) / 320
+            colours = np.asarray(cv2.GaussianBlur(colours, (0, 0), sigma), np.float32)
+        alpha = np.zeros(size, np.float32)
+        trust = EXACT
+        if not nobody:
+            people, trust = self._person(random, size, 0.5, 2.0)
+            if random.random() < SECOND_PERSON:
+                for _ in range(2 if random.random() < THIRD_PERSON else 1):
+                    other, other_trust = self._person(random, size, 0.4, 1.4)
+                    people, trust = over(people, other), min(trust, other_trust)
+            colours, alpha = over(people, colours), people[..., 3]
+        # A desk, a sill, the back of a chair: what stands before a person is not a person.
+        if random.random() < DESK:
+            desk = opaque(self._room(random, size))
+            y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
+            level = random.uniform(0.65, 0.97) * size[0] + random.uniform(-0.15, 0.15) * (
+                x - size[1] / 2
+            )
+            colours, alpha = _in_front(
+                desk * (y - level + 0.5).clip(0, 1)[..., None], colours, alpha
+            )
+        for chance, kind, least, most in (
+            (IN_FRONT, "furniture", 0.2, 0.6),
+            (HELD, "thing", 0.15, 0.45),
+        ):
+            if self._stores[kind] and random.random() < chance:
+                front = self._object(random, kind, size, least, most)
+                colours, alpha = _in_front(front, colours, alpha)
+        return colours, alpha, trust
 
-        def where(chance: float) -> Tensor:
-            return random.chance(chance, count)[:, None, None, None]
-
-        colours = torch.where(where(0.5), recoloured(colours, random, 0.6), colours)
-        grey = colours.mean(1, keepdim=True).expand_as(colours)
-        colours = torch.where(where(0.03), grey, colours)
-        sigma = random.uniform(0.3, 1.6, count) * side / 320
-        colours = torch.where(where(0.35), blurred(colours, sigma), colours)
-        noise = self._noise(random, colours)
-        colours = torch.where(where(0.5), (colours + noise).clamp(0, 1), colours)
-        scale = random.uniform(math.log(0.1), math.log(2.5), count).exp()
-        return torch.where(where(0.6), jpeg(colours, scale), colours)
-
-    def _noise(self, random: Random, colours: Tensor) -> Tensor:
-        """Return noise as a webcam's: coarse or fine, grey or coloured."""
-        count, _, side, _ = colours.shape
-        strength = random.uniform(0, 0.05, count, 1, 1, 1)
-        fine = random.noise(count, 3, side, side)
-        coarse = functional.interpolate(
-            random.noise(count, 3, side // 2, side // 2), scale_factor=2.0, mode="bilinear"
+    def _photo(self, random: np.random.Generator, size: Size) -> tuple[Floats, Floats]:
+        """Return a photograph, cropped and turned a little, and the teacher's alpha."""
+        store = self._stores["photo"]
+        picture = store[int(random.choice(len(store), p=self._shares["photo"]))]
+        height, width = picture.size
+        fits = min(width / size[1], height / size[0])
+        scale = 1 / (fits * random.uniform(0.6, 0.98))
+        angle = random.normal(0, 0.04)
+        centre = []
+        for length, shown in ((width, size[1]), (height, size[0])):
+            room = max(0.0, length * scale - shown) / 2
+            centre.append(shown / 2 + random.uniform(-1, 1) * room)
+        placement = Placement.of(
+            (centre[0], centre[1]), scale, angle, flip=bool(random.random() < 0.5)
         )
-        coloured = random.uniform(0, 1, count, 1, 1, 1)
-        noise = torch.where(random.chance(0.5, count)[:, None, None, None], coarse, fine)
-        return strength * (noise * coloured + noise[:, :1] * (1 - coloured))
+        found = warped(picture, placement, size, border=cv2.BORDER_REPLICATE)
+        return relit(opaque(found[..., :3]), random, 0.7)[..., :3], found[..., 3]
+
+    def _camera(self, random: np.random.Generator, colours: Floats) -> Bytes:
+        """Do to the whole image what cameras and files do; returns (H, W, 3) uint8."""
+        height, width = colours.shape[:2]
+        if random.random() < 0.5:
+            colours = relit(opaque(colours), random, 0.6)[..., :3]
+            colours = np.asarray(cv2.pow(colours, math.exp(random.normal(0, 0.2))), np.float32)
+        if random.random() < 0.03:
+            colours = np.repeat(colours.mean(2, keepdims=True), 3, 2)
+        # A photograph that was shrunk for the network is nearly clean: half of the images are.
+        if random.random() < 0.5:
+            return (colours * 255 + 0.5).clip(0, 255).astype(np.uint8)
+        if random.random() < 0.3:
+            sigma = random.uniform(0.3, 1.2) * max(height, width) / 320
+            colours = np.asarray(cv2.GaussianBlur(colours, (0, 0), sigma), np.float32)
+        if random.random() < 0.5:
+            top, left = random.integers(0, 128, 2)
+            noise = self._noise[top : top + height, left : left + width]
+            if noise.shape[:2] != (height, width):
+                noise = np.resize(self._noise, (height, width, 3))
+            if random.random() < 0.5:
+                half = noise[: (height + 1) // 2, : (width + 1) // 2]
+                noise = np.asarray(cv2.resize(half, (width, height)), np.float32)
+            coloured = random.uniform(0, 1)
+            noise = noise * coloured + noise[..., :1] * (1 - coloured)
+            colours = colours + random.uniform(0, 0.04) * noise
+        pixels = (colours * 255 + 0.5).clip(0, 255).astype(np.uint8)
+        if random.random() < 0.6:
+            quality = int(random.uniform(30, 96))
+            _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+            return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED), np.uint8)
+        return pixels
 
 
-def _relit(layer: Tensor, random: Random, side: int) -> Tensor:
-    """Return a layer's premultiplied colours under other light, brighter to one side."""
-    alpha = layer[:, 3:]
-    straight = (layer[:, :3] / alpha.clamp(min=1e-3)).clamp(0, 1)
-    count = len(layer)
-    direction = random.normal(count, 2) * 0.15
-    slope = torch.einsum("nc,hwc->nhw", direction, grid_of(side, layer.device))[:, None].exp()
-    return (recoloured(straight, random, 0.8) * slope).clamp(0, 1) * alpha
+def _sunlit(room: Floats, random: np.random.Generator) -> Floats:
+    """Let the sun fall through a window on a room."""
+    height, width = room.shape[:2]
+    light = np.zeros((height, width), np.float32)
+    for _ in range(int(random.integers(1, 4))):
+        corner = random.uniform(-0.1, 0.9, 2) * (width, height)
+        along = random.uniform(0.1, 0.6) * width * np.array([1, random.normal(0, 0.4)])
+        down = random.uniform(0.1, 0.6) * height * np.array([random.normal(0, 0.5), 1])
+        patch = np.array([corner, corner + along, corner + along + down, corner + down])
+        cv2.fillConvexPoly(light, patch.astype(np.int32), 1.0)
+    sigma = random.uniform(0.5, 6) * max(height, width) / 320
+    light = np.asarray(cv2.GaussianBlur(light, (0, 0), sigma), np.float32)
+    gain = np.array([1.0, random.uniform(0.75, 1), random.uniform(0.5, 0.9)], np.float32)
+    lit = room * (1 + light[..., None] * random.uniform(0.5, 2.5) * gain)
+    return np.asarray(np.minimum(lit, 1), np.float32)
 
 
-def _heads(people: Store) -> Tensor:
-    """Return (N, 2): how far below the picture's centre its head is, and its radius.
+def _in_front(front: Floats, colours: Floats, alpha: Floats) -> tuple[Floats, Floats]:
+    return over(front, colours), alpha * (1 - front[..., 3])
 
-    In halves of the canvas. A head is as wide as the person is a little below the top.
+
+def _arms(
+    random: np.random.Generator, picture: Picture, placement: Placement, size: Size
+) -> Floats:
+    """Round off where the picture's frame cut shoulders, as an arm would end."""
+    y, x = np.ogrid[: size[0], : size[1]]
+    dx, dy = x + 0.5 - placement.centre[0], y + 0.5 - placement.centre[1]
+    (xx, xy), (yx, yy) = placement.matrix
+    across, down = xx * dx + xy * dy, yx * dx + yy * dy
+    height, width = picture.size
+    phase, wave = random.uniform(0, 6), random.uniform(2, 8) / height
+    inset = random.uniform(0.02, 0.1) * (1 + 0.6 * np.sin(down * wave + phase))
+    step = math.hypot(xx, yx)
+    inside = (width / 2 * (1 - inset) - np.abs(across)) / step + 0.5
+    return np.asarray(inside.clip(0, 1), np.float32)
+
+
+def _shares(weights: list[float]) -> NDArray[np.float64]:
+    return np.array(weights) / max(sum(weights), 1)
+
+
+def _colour(picture: Picture, below: float, reach: float) -> Floats:
+    """Return the mean straight colour around a place below the picture's centre, in [0, 1]."""
+    height, width = picture.size
+    top = min(max(int(height / 2 + below - reach), 0), height - 2)
+    left = max(int(width / 2 - reach), 0)
+    patch = picture.levels[0][top : top + max(int(2 * reach), 2), left : left + int(2 * reach) + 1]
+    total = patch.reshape(-1, 4).sum(0, dtype=np.float32)
+    return np.asarray(total[:3] / max(float(total[3]), 1.0), np.float32)
+
+
+def _head(picture: Picture) -> tuple[float, float]:
+    """Return how far below the picture's centre its head is, and its radius, in pixels.
+
+    A head is as wide as the person is a little below the top.
     """
-    found = []
-    for pixels, (height, _) in zip(people.pixels, people.sizes.tolist(), strict=True):
-        opaque = pixels[..., 3] > 128
-        side = len(opaque)
-        rows = opaque.any(1).nonzero()[:, 0]
-        top = int(rows[0]) if len(rows) else 0
-        below = opaque[min(top + side // 8, side - 1)].sum().item() / side
-        radius = min(max(below, 0.1), 0.5)
-        middle = side - height * side / 2
-        found.append((2 * (top - middle) / side + radius * 1.2, radius))
-    return torch.tensor(found, dtype=torch.float32, device=people.pixels.device).reshape(-1, 2)
+    opaque_ = picture.levels[0][..., 3] > 128
+    rows = np.flatnonzero(opaque_.any(1))
+    height = len(opaque_)
+    top = int(rows[0]) if len(rows) else 0
+    below = int(opaque_[min(top + height // 8, height - 1)].sum())
+    radius = min(max(below, 0.1 * height), 0.5 * height) / 2
+    return top - height / 2 + radius * 1.2, radius
+
+
+class Steps(torch.utils.data.Dataset[Batch]):
+    """The batches of a run by their step, for as many processes as there are cores."""
+
+    def __init__(self, composer: Composer, batch: int, sizes: tuple[Size, ...], last: int) -> None:
+        self._composer, self._batch, self._sizes, self._last = composer, batch, sizes, last
+
+    def __len__(self) -> int:
+        return self._last
+
+    def __getitem__(self, step: int) -> Batch:
+        # A step's size follows from its number alone, as its images do: resuming changes nothing.
+        size = self._sizes[(step * 7 + step // 5) % len(self._sizes)]
+        cv2.setNumThreads(1)
+        return self._composer.batch(step, self._batch, size)
 
 
 def contact_sheet(batch: Batch, columns: int) -> Image.Image:
@@ -422,9 +537,8 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=0)
     parser.add_argument("--held-out", action="store_true")
     arguments = parser.parse_args()
-    stores = load(arguments.pack, held_out=arguments.held_out)
-    composer = Composer(stores, torch.device("cpu"), seed=0)
-    batch = composer.batch(arguments.step, arguments.count, arguments.side)
+    composer = Composer(load(arguments.pack, held_out=arguments.held_out), seed=0)
+    batch = composer.batch(arguments.step, arguments.count, (arguments.side, arguments.side))
     contact_sheet(batch, 4).save(arguments.out)
 
 

@@ -4,8 +4,11 @@ A pack is a folder of pieces small enough to be carried one at a time. A piece h
 pictures of these kinds:
 
 - person:     a cut-out, RGBA with true alpha;
+- bust:       a cut-out of a photograph by the teacher's word: its outline is a guess;
 - thing:      a cut-out of an animal or an object, RGBA with true alpha, a distractor;
+- furniture:  procedural cushions, boxes and drapes, RGBA with exact alpha, distractors;
 - hair:       a procedural tuft, RGBA with exact alpha;
+- limb:       a procedural arm, its colours still to be chosen;
 - background: a photograph without people, RGB;
 - photo:      a photograph, its alpha a soft label of the teacher.
 """
@@ -19,15 +22,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-KINDS = ("person", "thing", "hair", "background", "photo")
-#: The side of the square canvas of each kind, in pixels.
-SIDES = {"person": 448, "thing": 448, "hair": 256, "background": 384, "photo": 384}
+#: The longest side of each kind, in pixels.
+SIDES = {
+    "person": 448,
+    "bust": 384,
+    "thing": 448,
+    "furniture": 256,
+    "hair": 256,
+    "limb": 256,
+    "background": 384,
+    "photo": 384,
+}
+KINDS = tuple(SIDES)
 #: Pieces stay below what one transfer to another machine may hold.
 PIECE_BYTES = 50_000_000
 HELD_OUT_TENTHS = 1
@@ -48,10 +59,10 @@ def is_held_out(identity: str) -> bool:
     return hashlib.sha256(identity.encode()).digest()[0] * 10 // 256 < HELD_OUT_TENTHS
 
 
-def encode(pixels: NDArray[np.uint8]) -> bytes:
+def encode(pixels: NDArray[np.uint8], *, lossless: bool = False) -> bytes:
     """Encode RGB or RGBA; alpha is kept exactly, and so are the colours beneath a clear one."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "WEBP", quality=92, exact=True)
+    Image.fromarray(pixels).save(file, "WEBP", quality=92, exact=True, lossless=lossless)
     return file.getvalue()
 
 
@@ -106,49 +117,54 @@ def read_pack(folder: Path) -> list[Record]:
 
 
 @dataclass(frozen=True)
-class Store:
-    """Decoded pictures of one kind, bottom centred on square canvases.
+class Picture:
+    """A decoded picture and its halves, so that shrinking it does not alias.
 
-    pixels: (N, side, side, 3 or 4) uint8.
-    sizes:  (N, 2) float32, height and width of each picture, in canvas sides.
+    levels: (H, W, 3 or 4) uint8 and halves of it; RGBA is premultiplied, a photo's is not.
     """
 
-    pixels: Tensor
-    sizes: Tensor
-    names: tuple[str, ...]
+    name: str
+    levels: tuple[NDArray[np.uint8], ...]
 
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def to(self, device: torch.device) -> Store:
-        """Return the store on a device."""
-        return Store(self.pixels.to(device), self.sizes.to(device), self.names)
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the largest level."""
+        height, width = self.levels[0].shape[:2]
+        return height, width
 
 
-def decode(records: list[Record], kind: str) -> Store:
-    """Decode the records of one kind."""
-    side = SIDES[kind]
-    channels = 3 if kind == "background" else 4
-    chosen = [record for record in records if record.kind == kind]
-    pixels = np.zeros((len(chosen), side, side, channels), np.uint8)
-    sizes = np.zeros((len(chosen), 2), np.float32)
-
-    def place(index: int) -> None:
-        encoded = io.BytesIO(chosen[index].encoded)
-        image = Image.open(encoded).convert("RGB" if channels == 3 else "RGBA")
-        if max(image.size) > side:
-            raise ValueError(f"{chosen[index].name}: {image.size}, a {kind} has sides up to {side}")
-        height, width = image.height, image.width
-        left = (side - width) // 2
-        pixels[index, side - height :, left : left + width] = np.asarray(image)
-        sizes[index] = height / side, width / side
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(place, range(len(chosen))))
-    return Store(torch.from_numpy(pixels), torch.from_numpy(sizes), tuple(r.name for r in chosen))
+def halves(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
+    """Return an image and its halves down to 32 pixels."""
+    levels = [pixels]
+    while min(levels[-1].shape[:2]) >= 64:
+        # Odd sides lose their last line, so that a pixel of a half is always four of the whole.
+        height, width = (side // 2 * 2 for side in levels[-1].shape[:2])
+        whole = levels[-1][:height, :width]
+        half = cv2.resize(whole, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        levels.append(np.asarray(half, np.uint8))
+    return tuple(levels)
 
 
-def load(folder: Path, *, held_out: bool) -> dict[str, Store]:
-    """Return the stores to train on, or those held out, by kind."""
+def decode(record: Record) -> Picture:
+    """Decode a record."""
+    image = Image.open(io.BytesIO(record.encoded))
+    if max(image.size) > SIDES[record.kind]:
+        raise ValueError(
+            f"{record.name}: {image.size}, a {record.kind} has sides up to {SIDES[record.kind]}"
+        )
+    pixels = np.array(image.convert("RGB" if record.kind == "background" else "RGBA"))
+    if record.kind not in ("background", "photo"):
+        colours = pixels[..., :3].astype(np.uint16) * pixels[..., 3:] + 127
+        pixels[..., :3] = colours // 255
+    return Picture(record.name, halves(pixels))
+
+
+def load(folder: Path, *, held_out: bool) -> dict[str, list[Picture]]:
+    """Return the pictures to train on, or those held out, by kind."""
     records = [record for record in read_pack(folder) if record.held_out == held_out]
-    return {kind: decode(records, kind) for kind in KINDS}
+    with ThreadPoolExecutor(8) as pool:
+        pictures = list(pool.map(decode, records))
+    stores: dict[str, list[Picture]] = {kind: [] for kind in KINDS}
+    for record, picture in zip(records, pictures, strict=True):
+        stores[record.kind].append(picture)
+    return stores

@@ -12,13 +12,13 @@ import onnxruntime
 import torch
 from torch import nn
 
-from training.network import SHAPES, Student
+from training.network import Network, build
 
 #: The release must fit into a wheel that nobody minds to download.
 LARGEST = 4_000_000
 
 
-def folded(student: Student) -> Student:
+def folded(student: Network) -> Network:
     """Return a copy for inference with every BatchNorm folded into its convolution."""
     student = copy.deepcopy(student).eval().cpu().float()
     for module in student.modules():
@@ -33,7 +33,7 @@ def folded(student: Student) -> Student:
     return student
 
 
-def export(student: Student, path: Path) -> None:
+def export(student: Network, path: Path) -> None:
     """Write a student as ONNX and prove that ONNX Runtime gives what torch gives."""
     student = folded(student)
     torch.onnx.export(
@@ -64,10 +64,10 @@ def export(student: Student, path: Path) -> None:
             raise ValueError(f"{path}: ONNX Runtime and torch disagree at {height} x {width}")
 
 
-def load(checkpoint: Path) -> Student:
+def load(checkpoint: Path) -> Network:
     """Return the averaged student of a checkpoint."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    student = Student(SHAPES[state["shape"]])
+    student = build(state["network"])
     student.load_state_dict(state["average"])
     return student
 

@@ -14,7 +14,7 @@ import onnxruntime
 import torch
 
 from training.export import export
-from training.network import SHAPES, Student
+from training.network import NAMES, build
 from training.teacher import MODEL
 
 SIZES = (256, 512)
@@ -58,8 +58,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = {path.stem: path for path in arguments.model}
         parameters = {}
-        for name, shape in SHAPES.items():
-            student = Student(shape)
+        for name in NAMES:
+            student = build(name)
             parameters[name] = sum(p.numel() for p in student.parameters()) / 1e6
             files[name] = Path(folder) / f"{name}.onnx"
             export(student, files[name])

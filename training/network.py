@@ -1,6 +1,7 @@
-"""The student: a semantic trunk at low resolution and a light detail branch at half resolution.
+"""The networks: a semantic trunk at low resolution and a light detail branch at half resolution.
 
-Its contract is MODNet's: RGB in [-1, 1], NCHW, sides in multiples of 32, to alpha of the same size.
+Portrait starts from published weights, Student from nothing. Their contract is MODNet's: RGB in
+[-1, 1], NCHW, sides in multiples of 32, to alpha of the same size.
 Only what ONNX Runtime runs in its blocked layout is used (convolutions, ReLU, nearest-neighbour
 upsampling, sums) up to the head, whose four channels at half resolution are the four pixels of each
 2 x 2 block of alpha. BatchNorm folds into the convolutions on export.
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from training.selfie import Trunk
 
 #: Sides of the input are multiples of this.
 MULTIPLE = 32
@@ -177,3 +180,91 @@ class Student(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Return alpha."""
         return torch.sigmoid(self.logits(image)[0])
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the refined features."""
+        return functional.relu(x + self.conv2(functional.relu(self.conv1(x))))
+
+
+class Portrait(nn.Module):
+    """input (N, 3, H, W) in [-1, 1] -> output (N, 1, H, W), alpha in [0, 1].
+
+    The trunk sees the image at half its size, and what it says is corrected by a branch that sees
+    all of it: at a quarter of its size, where it meets the trunk's features, and at half. A branch
+    just made corrects nothing.
+
+    fine, wide: the branch's channels at half and at a quarter of the image's size.
+    """
+
+    def __init__(self, fine: int = 16, wide: int = 32) -> None:
+        super().__init__()
+        self.trunk = Trunk()
+        self.first = nn.Conv2d(3, fine, 3, stride=2, padding=1)
+        self.second = nn.Conv2d(fine, wide, 3, stride=2, padding=1)
+        self.meet = nn.Conv2d(Trunk.CHANNELS + 1, wide, 1)
+        self.mix = nn.Sequential(Residual(wide), Residual(wide))
+        self.raised = nn.Conv2d(wide, fine, 1)
+        self.coarse = nn.Conv2d(1, fine, 3, padding=1)
+        self.fuse = Residual(fine)
+        self.head = nn.Conv2d(fine, 4, 3, padding=1)
+        inside = {id(module) for module in self.trunk.modules()}
+        for module in self.modules():
+            if (
+                isinstance(module, nn.Conv2d)
+                and module.bias is not None
+                and id(module) not in inside
+            ):
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+        nn.init.zeros_(self.head.weight)
+
+    def look(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the trunk's features and coarse alpha before the sigmoid, of an image of its size.
+
+        The image is in [-1, 1].
+        """
+        features, coarse = self.trunk(image * 0.5 + 0.5)
+        return features, coarse
+
+    def refine(self, image: Tensor, features: Tensor, coarse: Tensor) -> Tensor:
+        """Return alpha before the sigmoid, of an image twice as large as the trunk saw."""
+        half = functional.relu(self.first(image))
+        # What is beyond doubt must not drown what the branch sees.
+        doubt = coarse.clamp(-6, 6)
+        known = torch.cat([features, functional.avg_pool2d(doubt, 2)], 1)
+        x = self.mix(functional.relu(self.second(half) + self.meet(known)))
+        x = functional.interpolate(self.raised(x), scale_factor=2.0, mode="nearest")
+        x = self.fuse(functional.relu(x + half + self.coarse(doubt)))
+        smooth = functional.interpolate(
+            coarse, scale_factor=2.0, mode="bilinear", align_corners=False
+        )
+        return smooth + functional.pixel_shuffle(self.head(x), 2)
+
+    def logits(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return alpha before the sigmoid: in full, and at half of the resolution."""
+        features, coarse = self.look(functional.avg_pool2d(image, 2))
+        return self.refine(image, features, coarse), coarse
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return alpha."""
+        return torch.sigmoid(self.logits(image)[0])
+
+
+Network = Portrait | Student
+
+
+def build(name: str) -> Network:
+    """Return a new network: "portrait", or a shape of Student."""
+    return Portrait() if name == "portrait" else Student(SHAPES[name])
+
+
+NAMES = ("portrait", *SHAPES)

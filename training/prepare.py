@@ -1,4 +1,4 @@
-"""Pack the data folder once: key the portraits, label the photographs, draw the hair."""
+"""Pack the data folder once: key the portraits, label the photographs, draw the rest."""
 
 from __future__ import annotations
 
@@ -6,19 +6,37 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from training.data import SIDES, Record, encode, is_held_out, write_pack
 from training.keying import keyed_people
-from training.procedural import tuft
-from training.teacher import Teacher
+from training.procedural import furniture, limb, tuft
+from training.teacher import Teacher, cutout
 
 TUFTS = 64
+FURNITURE = 300
+LIMBS = 200
 #: Generators whose terms are said to bar training from what they made.
 EXCLUDED_GENERATORS = ("flux1dev", "flux1pro")
 PHOTOS = ("sfhq_t2i", "us_pif_fellows", "us_18f_team")
+#: Clips of two of the five people who sign in them; the other three are never seen in training.
+CLIPS = (
+    "again",
+    "bird",
+    "brother",
+    "help",
+    "milk",
+    "no",
+    "please",
+    "sorry",
+    "student",
+    "thanks",
+    "yes",
+)
+FRAMES_APART = 5
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -45,6 +63,18 @@ def cutouts(data: Path) -> Iterator[Record]:
         kind = "person" if path.stem.startswith("person_") else "thing"
         pixels = shrunk(Image.open(path).convert("RGBA"), SIDES[kind])
         yield Record(kind, path.stem, is_held_out(path.stem), encode(pixels))
+
+
+def drawn() -> Iterator[Record]:
+    """Yield procedural furniture and arms."""
+    random = np.random.default_rng(1)
+    for index in range(FURNITURE):
+        name = f"furniture_{index}"
+        yield Record("furniture", name, is_held_out(name), encode(furniture(random)))
+    random = np.random.default_rng(2)
+    for index in range(LIMBS):
+        name = f"limb_{index}"
+        yield Record("limb", name, is_held_out(name), encode(limb(random), lossless=True))
 
 
 def hair() -> Iterator[Record]:
@@ -75,17 +105,33 @@ def backgrounds(data: Path) -> Iterator[Record]:
             yield Record("background", name, is_held_out(room), encode(square))
 
 
-def photos(data: Path) -> Iterator[Record]:
-    """Yield photographs whose alpha is what the teacher says."""
-    teacher = Teacher(data)
+def pictures(data: Path) -> Iterator[tuple[str, Image.Image]]:
+    """Yield photographs of people and frames of the clips, with their names."""
     for folder in PHOTOS:
         for path in sorted((data / "train/portraits" / folder).iterdir()):
-            if path.suffix.lower() not in SUFFIXES or path.stem.endswith(EXCLUDED_GENERATORS):
-                continue
-            colours = shrunk(Image.open(path).convert("RGB"), SIDES["photo"])
-            label = (teacher.label(colours) * 255 + 0.5).astype(np.uint8)
-            name = f"{folder}/{path.stem}"
-            yield Record("photo", name, is_held_out(name), encode(np.dstack([colours, label])))
+            if path.suffix.lower() in SUFFIXES and not path.stem.endswith(EXCLUDED_GENERATORS):
+                yield f"{folder}/{path.stem}", Image.open(path).convert("RGB")
+    for clip in CLIPS:
+        with av.open(data / f"video/asl_{clip}.mkv") as video:
+            for index, frame in enumerate(video.decode(video=0)):
+                if index % FRAMES_APART == 0:
+                    image = Image.fromarray(frame.to_ndarray(format="rgb24"))
+                    yield f"asl/{clip}_{index}", image
+
+
+def photos(data: Path) -> Iterator[Record]:
+    """Yield photographs with what the teacher says of them, and cut-outs by its word."""
+    teacher = Teacher(data)
+    for name, image in pictures(data):
+        colours = shrunk(image, SIDES["photo"])
+        label = teacher.label(colours)
+        # Other people of the clips are held out, in the clips that are not in CLIPS.
+        held_out = not name.startswith("asl/") and is_held_out(name)
+        rgba = np.dstack([colours, (label * 255 + 0.5).astype(np.uint8)])
+        yield Record("photo", name, held_out, encode(rgba))
+        bust = cutout(colours, label)
+        if bust is not None:
+            yield Record("bust", name, held_out, encode(bust))
 
 
 def main() -> None:
@@ -98,7 +144,14 @@ def main() -> None:
     def records() -> Iterator[Record]:
         counts: dict[tuple[str, bool], int] = {}
         data = arguments.data
-        for source in (people(data), cutouts(data), hair(), backgrounds(data), photos(data)):
+        for source in (
+            people(data),
+            cutouts(data),
+            drawn(),
+            hair(),
+            backgrounds(data),
+            photos(data),
+        ):
             for record in source:
                 counts[record.kind, record.held_out] = (
                     counts.get((record.kind, record.held_out), 0) + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import os
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,37 +13,50 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader
 
-from training.compose import Batch, Composer, contact_sheet
+from training.compose import Batch, Composer, Steps, contact_sheet
 from training.data import load
-from training.network import SHAPES, Student
-from training.validate import Validation
+from training.export import load as load_network
+from training.losses import Weights, loss
+from training.network import NAMES, Network, Portrait, build
+from training.selfie import load_published
+from training.validate import Predict, Validation
 
 CHECKPOINT = "last.pt"
 BEST = "best.pt"
 LOG = "log.csv"
 CURVES = "curves.png"
+PARTS = ("trunk", "detail", "whole")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is; stored in its checkpoints, and a resumed run keeps it."""
+    """What a run is; stored in its checkpoints, and a resumed run keeps it.
 
-    shape: str = "large"
+    part: what of a Portrait is trained. "trunk" alone, by images of the size that the trunk sees;
+          "detail" with the trunk as it is; or the "whole".
+    published_rate: the rate of weights that were published, relative to that of new ones; 0 leaves
+          them as they are.
+    """
+
+    network: str = "portrait"
+    part: str = "whole"
     steps: int = 60_000
     batch: int = 32
-    sides: tuple[int, ...] = (192, 256, 320)
-    rate: float = 2e-3
+    sizes: tuple[tuple[int, int], ...] = ((256, 256), (192, 320), (320, 224))
+    rate: float = 1e-3
+    published_rate: float = 0.2
     weight_decay: float = 0.01
-    warmup: int = 1000
+    warmup: int = 500
     #: Weight of the newest student in the average, once the average has warmed up.
     average: float = 0.001
-    #: What the loss adds up, relative to the distance of alpha itself.
+    #: The share of people who are cut out by the teacher's word.
+    busts: float = 0.25
+    certainty: float = 0.2
     pyramid: float = 0.5
     gradient: float = 1.0
-    coarse: float = 0.5
     soft: float = 0.5
-    flip: float = 0.1
     seed: int = 1
 
 
@@ -54,59 +68,51 @@ def rate_at(step: int, settings: Settings) -> float:
     return settings.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1))))
 
 
-def edges(alpha: Tensor) -> Tensor:
-    """Return 1 where alpha changes nearby, (N, 1, H, W): the unknown band."""
-    side = max(3, alpha.shape[-1] // 24) | 1
-    high = functional.max_pool2d(alpha, side, 1, side // 2)
-    low = -functional.max_pool2d(-alpha, side, 1, side // 2)
-    return (high - low > 0.05).float()
-
-
-def _weighted(error: Tensor, weight: Tensor) -> Tensor:
-    return (error * weight).sum() / weight.sum().clamp(min=1)
-
-
-def exact_loss(alpha: Tensor, truth: Tensor, settings: Settings) -> Tensor:
-    """Return the loss where alpha is known: all over, more at edges, at all scales, in slopes."""
-    band = edges(truth)
-    loss = _weighted((alpha - truth).abs(), 1 + 2 * band)
-    error, pyramid = alpha - truth, alpha.new_zeros(())
-    for level in range(4):
-        smaller = functional.avg_pool2d(error, 2)
-        detail = error - functional.interpolate(smaller, scale_factor=2.0, mode="nearest")
-        pyramid = pyramid + 2**level * detail.abs().mean()
-        error = smaller
-    slopes = sum(
-        _weighted((alpha - truth).diff(dim=dim).abs(), band.narrow(dim, 1, band.shape[dim] - 1))
-        for dim in (2, 3)
-    )
-    return loss + settings.pyramid * pyramid + settings.gradient * slopes
-
-
-def soft_loss(alpha: Tensor, label: Tensor) -> Tensor:
-    """Return the loss against the teacher, away from its edges and where it is sure."""
-    sure = (2 * label - 1).abs() * (1 - edges((label > 0.5).float()))
-    return _weighted((alpha - label).abs(), sure)
-
-
-def loss_of(student: Student, batch: Batch, settings: Settings, *, flip: bool) -> Tensor:
+def loss_of(network: Network, batch: Batch, settings: Settings) -> Tensor:
     """Return the whole loss of a batch."""
+    weights = Weights(settings.certainty, settings.pyramid, settings.gradient, settings.soft)
     image = batch.image.contiguous(memory_format=torch.channels_last)
-    full, coarse = student.logits(image)
-    alpha, coarse = torch.sigmoid(full.float()), torch.sigmoid(coarse.float())
-    small = functional.avg_pool2d(batch.alpha, 4)
-    exact, soft = ~batch.soft, batch.soft
-    loss = alpha.new_zeros(())
-    if exact.any():
-        loss = loss + exact_loss(alpha[exact], batch.alpha[exact], settings)
-        loss = loss + settings.coarse * (coarse[exact] - small[exact]).abs().mean()
-    if soft.any():
-        loss = loss + settings.soft * soft_loss(alpha[soft], batch.alpha[soft])
-        loss = loss + settings.soft * settings.coarse * soft_loss(coarse[soft], small[soft])
-    if flip and settings.flip:
-        mirrored, _ = student.logits(image.flip(3))
-        loss = loss + settings.flip * (alpha - torch.sigmoid(mirrored.float()).flip(3)).abs().mean()
-    return loss
+    if isinstance(network, Portrait) and settings.part == "trunk":
+        return loss(network.look(image)[1].float(), batch.alpha, batch.trust, weights)
+    if isinstance(network, Portrait) and settings.part == "detail":
+        with torch.no_grad():
+            features, coarse = network.look(functional.avg_pool2d(image, 2))
+        full = network.refine(image, features, coarse)
+        return loss(full.float(), batch.alpha, batch.trust, weights)
+    full, coarse = network.logits(image)
+    small = functional.avg_pool2d(batch.alpha, full.shape[3] // coarse.shape[3])
+    return loss(full.float(), batch.alpha, batch.trust, weights) + 0.5 * loss(
+        coarse.float(), small, batch.trust, weights
+    )
+
+
+def predictor(network: Network, settings: Settings) -> Predict:
+    """Return what the trained part of a network predicts."""
+    if isinstance(network, Portrait) and settings.part == "trunk":
+        return lambda image: torch.sigmoid(network.look(image)[1])
+    return network
+
+
+def groups_of(network: Network, settings: Settings) -> list[dict[str, object]]:
+    """Return the optimiser's groups: new weights, and published ones, which move less."""
+    if not isinstance(network, Portrait):
+        return [{"params": list(network.parameters()), "share": 1.0}]
+    trunk = dict(network.trunk.named_parameters())
+    added = [weight for name, weight in trunk.items() if name.startswith("added.")]
+    published = [weight for name, weight in trunk.items() if not name.startswith("added.")]
+    inside = {id(weight) for weight in trunk.values()}
+    detail = [weight for weight in network.parameters() if id(weight) not in inside]
+    if settings.part == "detail":
+        return [{"params": detail, "share": 1.0}]
+    new = added if settings.part == "trunk" else added + detail
+    if not settings.published_rate:
+        for weight in published:
+            weight.requires_grad_(False)
+        return [{"params": new, "share": 1.0}]
+    return [
+        {"params": new, "share": 1.0},
+        {"params": published, "share": settings.published_rate},
+    ]
 
 
 class Run:
@@ -115,33 +121,35 @@ class Run:
     def __init__(self, folder: Path, settings: Settings, device: torch.device) -> None:
         self.folder, self.settings, self.device = folder, settings, device
         torch.manual_seed(settings.seed)
-        # A step takes 0.26 s in this layout, 0.37 s in the other (batch 12, 160 px, one thread).
-        self.student = Student(SHAPES[settings.shape]).to(device)
-        # A step on a CPU takes 0.26 s in this layout, 0.37 s in the other.
+        self.student = build(settings.network).to(device)
+        # On a CPU a step takes two thirds of the time in this layout.
         self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = Student(SHAPES[settings.shape]).to(device)
+        self.average = build(settings.network).to(device)
         self.average.load_state_dict(self.student.state_dict())
         self.average.eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
-            self.student.parameters(), lr=settings.rate, weight_decay=settings.weight_decay
+            groups_of(self.student, settings), lr=settings.rate, weight_decay=settings.weight_decay
         )
         self.step = 0
         self.best = math.inf
 
-    def advance(self, composer: Composer) -> float:
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        """Start with these weights instead of random ones."""
+        for network in (self.student, self.average):
+            network.load_state_dict(weights)
+
+    def advance(self, batch: Batch) -> float:
         """Make one step; returns the loss."""
         settings = self.settings
-        # A step's size follows from its number alone, as its images do: resuming changes nothing.
-        side = settings.sides[(self.step * 7 + self.step // 5) % len(settings.sides)]
-        batch = composer.batch(self.step, settings.batch, side)
+        batch = batch.to(self.device)
         self.student.train()
         for group in self.optimiser.param_groups:
-            group["lr"] = rate_at(self.step, settings)
+            group["lr"] = rate_at(self.step, settings) * group["share"]
         on_gpu = self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=on_gpu):
-            loss = loss_of(self.student, batch, settings, flip=self.step % 4 == 0)
+            total = loss_of(self.student, batch, settings)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
         self.optimiser.step()
         # Young averages forget faster: the first students are not worth remembering.
@@ -156,13 +164,13 @@ class Run:
                 else:
                     mean.copy_(newest)
         self.step += 1
-        return float(loss.detach())
+        return float(total.detach())
 
     def save(self, name: str = CHECKPOINT) -> None:
         """Write a checkpoint, whole or not at all."""
         state = {
             "settings": asdict(self.settings),
-            "shape": self.settings.shape,
+            "network": self.settings.network,
             "step": self.step,
             "best": self.best,
             "student": self.student.state_dict(),
@@ -219,25 +227,44 @@ def draw_curves(log: Path, out: Path) -> None:
 
 
 def train(
-    run: Run, pack: Path, *, minutes: float, every: int, validation_count: int, validation_side: int
+    run: Run,
+    pack: Path,
+    *,
+    minutes: float,
+    every: int,
+    validation_count: int,
+    validation_side: int,
+    workers: int,
 ) -> None:
     """Train until the last step or the time is over, validating and saving every so often."""
-    composer = Composer(load(pack, held_out=False), run.device, seed=run.settings.seed)
+    settings = run.settings
+    composer = Composer(load(pack, held_out=False), seed=settings.seed, busts=settings.busts)
+    steps = Steps(composer, settings.batch, settings.sizes, settings.steps)
+    batches = iter(
+        DataLoader(
+            steps,
+            batch_size=None,
+            sampler=range(run.step, settings.steps),
+            num_workers=workers,
+            prefetch_factor=8 if workers else None,
+        )
+    )
+    size = (validation_side, validation_side)
     validation = Validation(
-        load(pack, held_out=True), run.device, count=validation_count, side=validation_side
+        load(pack, held_out=True), run.device, count=validation_count, size=size
     )
     run.folder.mkdir(parents=True, exist_ok=True)
     start, losses = time.monotonic(), []
-    while run.step < run.settings.steps:
-        losses.append(run.advance(composer))
+    while run.step < settings.steps:
+        losses.append(run.advance(next(batches)))
         over = time.monotonic() - start > minutes * 60
-        if run.step % every and run.step < run.settings.steps and not over:
+        if run.step % every and run.step < settings.steps and not over:
             continue
-        figures, shown = validation.measure(run.average)
+        figures, shown = validation.measure(predictor(run.average, settings))
         row = {
             "step": run.step,
             "seconds": round(time.monotonic() - start, 1),
-            "rate": rate_at(run.step - 1, run.settings),
+            "rate": rate_at(run.step - 1, settings),
             "loss": sum(losses) / len(losses),
             **asdict(figures),
         }
@@ -254,6 +281,12 @@ def train(
             break
 
 
+def size_of(text: str) -> tuple[int, int]:
+    """Parse HxW."""
+    height, width = text.split("x")
+    return int(height), int(width)
+
+
 def main() -> None:
     """Train, or go on where the run in the folder stopped."""
     parser = argparse.ArgumentParser(
@@ -266,26 +299,40 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1000, help="steps between validations")
     parser.add_argument("--validation-count", type=int, default=256)
     parser.add_argument("--validation-side", type=int, default=256)
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
+    parser.add_argument("--threads", type=int, default=1, help="of torch, on a CPU")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--data", type=Path, help="start a portrait's trunk as published")
+    start.add_argument("--start", type=Path, help="start from this checkpoint's average")
     for field in fields(Settings):
-        if field.name == "sides":
-            parser.add_argument("--sides", type=int, nargs="+", default=list(Settings.sides))
+        choices = {"network": NAMES, "part": PARTS}.get(field.name)
+        if field.name == "sizes":
+            parser.add_argument(
+                "--sizes", type=size_of, nargs="+", default=Settings.sizes, metavar="HxW"
+            )
         else:
             value = getattr(Settings, field.name)
             parser.add_argument(
                 f"--{field.name.replace('_', '-')}",
                 type=type(value),
                 default=value,
-                choices=sorted(SHAPES) if field.name == "shape" else None,
+                choices=choices,
             )
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     if (arguments.run / CHECKPOINT).exists():
         run = Run.resumed(arguments.run, device)
         print(f"resumed at step {run.step} with {run.settings}")
     else:
         given = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
-        given["sides"] = tuple(given["sides"])
+        given["sizes"] = tuple(given["sizes"])
         run = Run(arguments.run, Settings(**given), device)
+        if arguments.start:
+            run.start_from(load_network(arguments.start).state_dict())
+        elif arguments.data and isinstance(run.student, Portrait):
+            load_published(run.student.trunk, arguments.data)
+            run.start_from(run.student.state_dict())
     train(
         run,
         arguments.pack,
@@ -293,6 +340,7 @@ def main() -> None:
         every=arguments.every,
         validation_count=arguments.validation_count,
         validation_side=arguments.validation_side,
+        workers=arguments.workers,
     )
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from training.compose import Batch, Composer
-from training.data import Store, load
+from training.compose import Batch, Composer, Stores
+from training.data import load
 from training.export import load as load_student
 from training.teacher import Teacher
 
@@ -52,13 +52,17 @@ class Validation:
     """Held-out people over held-out backgrounds, and those backgrounds by themselves."""
 
     def __init__(
-        self, stores: dict[str, Store], device: torch.device, *, count: int, side: int
+        self, stores: Stores, device: torch.device, *, count: int, size: tuple[int, int]
     ) -> None:
-        composer = Composer(stores, device, seed=SEED)
+        composer = Composer(stores, seed=SEED)
         chunks = range(-(-count // CHUNK))
-        self._people = [composer.batch(i, CHUNK, side, soft=0, empty=0) for i in chunks]
         rest = range(len(chunks), len(chunks) + max(1, len(chunks) // 4))
-        self._empty = [composer.batch(i, CHUNK, side, soft=0, empty=1) for i in rest]
+
+        def made(steps: range, empty: float) -> list[Batch]:
+            batches = (composer.batch(i, CHUNK, size, soft=0, empty=empty) for i in steps)
+            return [batch.to(device) for batch in batches]
+
+        self._people, self._empty = made(chunks, 0), made(rest, 1)
 
     def measure(self, predict: Predict) -> tuple[Figures, Batch]:
         """Return the figures, and some images with the predicted alpha to look at."""
@@ -71,7 +75,7 @@ class Validation:
         ]
         empty = np.mean([float(_run(predict, batch).mean()) for batch in self._empty])
         first = self._people[0]
-        shown = Batch(first.image[:SHOWN].cpu(), people[0][0][:SHOWN], first.soft[:SHOWN].cpu())
+        shown = Batch(first.image[:SHOWN].cpu(), people[0][0][:SHOWN], first.trust[:SHOWN].cpu())
         return Figures(float(mad), float(np.mean(slopes)), float(empty)), shown
 
 
@@ -137,7 +141,10 @@ def main() -> None:
     if arguments.checkpoint:
         judged[arguments.checkpoint.name] = load_student(arguments.checkpoint).eval().to(device)
     validation = Validation(
-        load(arguments.pack, held_out=True), device, count=arguments.count, side=arguments.side
+        load(arguments.pack, held_out=True),
+        device,
+        count=arguments.count,
+        size=(arguments.side, arguments.side),
     )
     for name, predict in judged.items():
         figures = asdict(validation.measure(predict)[0])

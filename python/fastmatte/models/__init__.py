@@ -6,13 +6,14 @@ from fastmatte.engines.base import Signature
 from fastmatte.errors import ModelError
 from fastmatte.models.family import Family
 from fastmatte.models.modnet import MODNET
+from fastmatte.models.portrait import PORTRAIT
 from fastmatte.models.rvm import RVM
 from fastmatte.models.salient import SALIENT
 from fastmatte.models.selfie import SELFIE
 from fastmatte.models.softmax import SOFTMAX
 from fastmatte.models.spec import ModelSpec
 
-FAMILIES: dict[str, Family] = {f.name: f for f in (MODNET, RVM, SALIENT, SELFIE, SOFTMAX)}
+FAMILIES: dict[str, Family] = {f.name: f for f in (MODNET, PORTRAIT, RVM, SALIENT, SELFIE, SOFTMAX)}
 
 __all__ = ["FAMILIES", "Family", "ModelSpec", "choose_family"]
 

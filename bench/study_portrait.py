@@ -1,0 +1,204 @@
+"""A portrait network beside MediaPipe's, through the same pipeline: is it good enough to ship?
+
+    python bench/study_portrait.py --data DATA --model portrait.onnx
+
+DATA holds images/eval (photographs with exact alpha), video/asl_*.mkv (people who sign),
+video/one-by-one-person-detection.mp4 (a corridor, empty for seconds at a time) and models
+(MediaPipe Selfie Segmentation and Robust Video Matting). PyAV reads the clips (pip install av).
+
+- Photographs: MAD x 1000 and Grad of both networks, and whether the bar is met: mean MAD at least
+  15 % and Grad at least 30 % below MediaPipe's, no photograph worse by more than 0.010.
+- Nobody: mean alpha of the corridor's empty frames; at most 0.010.
+- Clips: nobody knows their true alpha, so Robust Video Matting stands in for it, a network that
+  remembers earlier frames. dtSSD x 100 against it; and hands: the longest run of frames in which a
+  connected piece of at least --piece pixels that it is sure of is missing.
+- Latency: the bare networks on one thread, interleaved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import fastmatte as fm
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+MEDIAPIPE = "models/mediapipe_selfie_256_nchw.onnx"
+REFEREE = "models/rvm_mobilenetv3_fgf.onnx"
+CORRIDOR = "video/one-by-one-person-detection.mp4"
+#: First and last frames between which the corridor is empty.
+EMPTY = ((0, 59), (203, 226), (453, 501), (705, 744), (874, 920), (1207, 1233), (1367, 1390))
+#: Clips of the people whom training never saw; the others signed for it.
+UNSEEN = ("book", "eat", "hungry", "learn", "night", "school", "sister", "walk", "want")
+
+
+def photographs(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    for path in sorted(folder.glob("*_image.png")):
+        alpha = Image.open(path.with_name(path.name.replace("_image", "_alpha"))).convert("L")
+        image = np.array(Image.open(path).convert("RGB"))
+        yield path.name.removesuffix("_image.png"), image, np.asarray(alpha)
+
+
+def frames(path: Path) -> Iterator[np.ndarray]:
+    import av
+
+    with av.open(path) as video:
+        for frame in video.decode(video=0):
+            yield frame.to_ndarray(format="rgb24")
+
+
+def judge_photographs(matters: dict[str, fm.Matter], folder: Path) -> None:
+    scores: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in matters}
+    for photo, image, truth in photographs(folder):
+        for name, matter in matters.items():
+            alpha = matter.alpha(image, out=np.empty(image.shape[:2], np.uint8))
+            scores[name][photo] = (
+                fm.metrics.mad(alpha, truth) * 1000,
+                fm.metrics.grad(alpha, truth),
+            )
+    names = list(matters)
+    print("| photograph | " + " | ".join(f"{name}: MAD x 1000, Grad" for name in names) + " |")
+    print("|---" * (len(names) + 1) + "|")
+    means = {}
+    for name in names:
+        means[name] = np.mean(list(scores[name].values()), axis=0)
+    for photo in [*scores[names[0]], "mean"]:
+        cells = []
+        for name in names:
+            mad, grad = means[name] if photo == "mean" else scores[name][photo]
+            cells.append(f"{mad:.2f}, {grad:.2f}")
+        print(f"| {photo} | " + " | ".join(cells) + " |")
+    ours, peer = (means[name] for name in names[:2])
+    worst = max(
+        scores[names[0]][photo][0] - scores[names[1]][photo][0] for photo in scores[names[0]]
+    )
+    print(f"\nmean MAD  {ours[0] / peer[0] - 1:+.1%} against MediaPipe's (bar -15 %)")
+    print(f"mean Grad {ours[1] / peer[1] - 1:+.1%} (bar -30 %)")
+    print(f"worst photograph: MAD {worst / 1000:+.4f} (bar +0.010)")
+
+
+def judge_corridor(matters: dict[str, fm.Matter], path: Path, every: int) -> None:
+    sums: dict[str, list[float]] = {name: [] for name in matters}
+    for index, frame in enumerate(frames(path)):
+        if index % every or not any(first <= index <= last for first, last in EMPTY):
+            continue
+        for name, matter in matters.items():
+            sums[name].append(float(matter.alpha(frame).mean()))
+    print("\n| nobody there | frames | mean alpha | worst frame |\n|---|---|---|---|")
+    for name, found in sums.items():
+        print(f"| {name} | {len(found)} | {np.mean(found):.4f} | {max(found):.4f} |")
+
+
+def longest_loss(alphas: list[np.ndarray], truths: list[np.ndarray], piece: int) -> int:
+    longest = run = 0
+    for alpha, truth in zip(alphas, truths, strict=True):
+        missing = ((truth > 230) & (alpha < 128)).astype(np.uint8)
+        _, _, areas, _ = cv2.connectedComponentsWithStats(missing)
+        run = run + 1 if areas[1:, cv2.CC_STAT_AREA].max(initial=0) >= piece else 0
+        longest = max(longest, run)
+    return longest
+
+
+def judge_clips(
+    matters: dict[str, fm.Matter], referee: Path, paths: list[Path], piece: int
+) -> None:
+    print("\n| clip | " + " | ".join(f"{name}: dtSSD x 100, MAD x 1000, lost" for name in matters))
+    print("|---" * (len(matters) + 1) + "|")
+    totals: dict[str, list[tuple[float, float, int]]] = {name: [] for name in matters}
+    rvm = fm.Matter(referee)
+    for path in paths:
+        images = list(frames(path))
+        with rvm.stream() as stream:
+            truths = [(stream(image).alpha * 255 + 0.5).astype(np.uint8) for image in images]
+        cells = []
+        for name, matter in matters.items():
+            alphas = [
+                matter.alpha(image, out=np.empty(image.shape[:2], np.uint8)) for image in images
+            ]
+            found = (
+                100 * fm.metrics.dtssd(alphas, truths),
+                1000
+                * float(
+                    np.mean([fm.metrics.mad(a, t) for a, t in zip(alphas, truths, strict=True)])
+                ),
+                longest_loss(alphas, truths, piece),
+            )
+            totals[name].append(found)
+            cells.append("{:.2f}, {:.1f}, {}".format(*found))
+        print(f"| {path.stem} | " + " | ".join(cells) + " |", flush=True)
+    cells = []
+    for found in totals.values():
+        dtssd, mad, _ = np.mean(found, axis=0)
+        cells.append(f"{dtssd:.2f}, {mad:.1f}, at most {max(lost for *_, lost in found)}")
+    print("| all | " + " | ".join(cells) + " |")
+
+
+def judge_latency(files: dict[str, tuple[Path, str]], rounds: int) -> None:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    runs = {}
+    for name, (path, source) in files.items():
+        for side in (256, 512) if source == "input" else (256,):
+            session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+            tensor = np.random.default_rng(0).random((1, 3, side, side), np.float32)
+            runs[name, side] = lambda s=session, i=source, t=tensor: s.run(None, {i: t})
+    times: dict[tuple[str, int], list[float]] = {key: [] for key in runs}
+    for _ in range(rounds):
+        for key, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[key].append((time.perf_counter() - start) * 1e3)
+    ruler = statistics.median(times["mediapipe", 256])
+    print("\n| network | side | median, ms | / MediaPipe |\n|---|---|---|---|")
+    for (name, side), found in times.items():
+        median = statistics.median(found)
+        print(f"| {name} | {side} | {median:.1f} | {median / ruler:.2f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True, help="from training.export")
+    parser.add_argument("--size", type=int, nargs=2, help="height and width that it sees")
+    parser.add_argument("--piece", type=int, default=600, help="pixels of 640 x 480: a hand")
+    parser.add_argument("--every", type=int, default=3, help="of the corridor's frames, one in")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--only", choices=("photographs", "corridor", "clips", "latency"))
+    arguments = parser.parse_args()
+    size = tuple(arguments.size) if arguments.size else None
+    matters = {
+        "portrait": fm.Matter(arguments.model, family="portrait", size=size, threads=1),
+        "mediapipe": fm.Matter(arguments.data / MEDIAPIPE, threads=1),
+    }
+
+    def wanted(part: str) -> bool:
+        return arguments.only in (None, part)
+
+    if wanted("photographs"):
+        judge_photographs(matters, arguments.data / "images/eval")
+    if wanted("corridor"):
+        judge_corridor(matters, arguments.data / CORRIDOR, arguments.every)
+    if wanted("clips"):
+        clips = sorted((arguments.data / "video").glob("asl_*.mkv"))
+        for title, seen in (("never seen in training", False), ("seen in training", True)):
+            print(f"\nPeople {title}:")
+            paths = [path for path in clips if (path.stem[4:] not in UNSEEN) == seen]
+            judge_clips(matters, arguments.data / REFEREE, paths, arguments.piece)
+    if wanted("latency"):
+        files = {
+            "mediapipe": (arguments.data / MEDIAPIPE, "pixel_values"),
+            "portrait": (arguments.model, "input"),
+        }
+        judge_latency(files, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
