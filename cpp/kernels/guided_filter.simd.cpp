@@ -22,8 +22,11 @@ constexpr int kVectorLanes = 2;
 #endif
 constexpr int kVectors = kSegments / kVectorLanes;
 
-typedef double Doubles __attribute__((vector_size(8 * kVectorLanes), aligned(8), may_alias));
-typedef float Singles __attribute__((vector_size(4 * kVectorLanes), aligned(4), may_alias));
+typedef double Doubles __attribute__((vector_size(8 * kVectorLanes), may_alias));
+typedef float Singles __attribute__((vector_size(4 * kVectorLanes), may_alias));
+// The same anywhere in memory. Only for loads and stores: templates forget the alignment.
+typedef Doubles LooseDoubles __attribute__((aligned(8)));
+typedef Singles LooseSingles __attribute__((aligned(4)));
 typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
 
 // kSegments adjacent elements.
@@ -67,7 +70,9 @@ static inline float narrow(double from) noexcept { return static_cast<float>(fro
 
 static inline void load(const float* from, Block& block) noexcept {
   for (int j = 0; j < kVectors; ++j) {
-    block.vectors[j] = widen(*reinterpret_cast<const Singles*>(from + j * kVectorLanes));
+    Singles part;
+    __builtin_memcpy(&part, from + j * kVectorLanes, sizeof part);
+    block.vectors[j] = widen(part);
   }
 }
 
@@ -103,11 +108,15 @@ struct Change {
   Block in[channels + 1], out[channels + 1];
 };
 
-static inline Doubles& at(double* from) noexcept { return *reinterpret_cast<Doubles*>(from); }
-static inline const Doubles& at(const double* from) noexcept {
-  return *reinterpret_cast<const Doubles*>(from);
+static inline LooseDoubles& at(double* from) noexcept {
+  return *reinterpret_cast<LooseDoubles*>(from);
 }
-static inline Singles& at(float* from) noexcept { return *reinterpret_cast<Singles*>(from); }
+static inline const LooseDoubles& at(const double* from) noexcept {
+  return *reinterpret_cast<const LooseDoubles*>(from);
+}
+static inline LooseSingles& at(float* from) noexcept {
+  return *reinterpret_cast<LooseSingles*>(from);
+}
 
 template <int channels>
 static inline void add_moments(const GuidedShape& shape, const GuideRow& enter,
