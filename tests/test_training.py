@@ -10,7 +10,7 @@ import oracles
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is for training only")
-for needed in ("onnx", "scipy", "matplotlib", "cv2", "av"):
+for needed in ("onnx", "scipy", "matplotlib", "cv2", "av", "pymatting"):
     pytest.importorskip(needed)
 
 from training import (  # noqa: E402
@@ -133,7 +133,7 @@ def test_a_step_makes_the_same_batch_again(pack):
     one, other = (compose.Composer(stores, seed=3).batch(5, 8, (64, 96)) for _ in range(2))
     assert torch.equal(one.image, other.image)
     assert torch.equal(one.alpha, other.alpha)
-    assert torch.equal(one.trust, other.trust)
+    assert torch.equal(one.soft, other.soft)
     assert one.image.shape == (8, 3, 64, 96)
     assert one.alpha.shape == (8, 1, 64, 96)
     assert float(one.image.abs().max()) <= 1 + 1e-6
@@ -219,26 +219,31 @@ def test_the_loss_is_least_for_the_truth():
     truth[..., 16:48, 16:48] = 1
     weights = losses.Weights()
 
-    def found(alpha, trust):
+    def found(alpha, soft):
         logits = torch.logit(alpha, eps=1e-6)
-        return float(losses.loss(logits, truth, torch.tensor([trust]), weights))
+        return float(losses.loss(logits, truth, torch.tensor([soft]), weights))
 
-    for trust in (compose.SOFT_LABEL, compose.GUESSED_OUTLINE, compose.EXACT):
-        assert found(truth, trust) == pytest.approx(0, abs=1e-4)
-        assert found(1 - truth, trust) > 0.9
+    for soft in (True, False):
+        assert found(truth, soft) == pytest.approx(0, abs=1e-4)
+        assert found(1 - truth, soft) > 0.9
     shifted = truth.roll(1, 3)
-    # The teacher's edge may be anywhere near; an exact one counts more than a guessed one.
-    assert found(shifted, compose.SOFT_LABEL) == pytest.approx(0, abs=1e-4)
-    assert found(shifted, compose.EXACT) > 1.5 * found(shifted, compose.GUESSED_OUTLINE) > 0
+    # The teacher's edge may be anywhere near.
+    assert found(shifted, True) == pytest.approx(0, abs=1e-4)
+    assert found(shifted, False) > 0.1
 
 
-def test_a_cutout_by_a_label_keeps_one_person():
-    image = np.full((100, 80, 3), 90, np.uint8)
-    label = np.zeros((100, 80), np.float32)
-    label[30:, 20:60] = 1
-    label[5:10, 5:10] = 1
+def test_a_cutout_by_a_label_finds_the_true_edge_of_one_person():
+    y, x = np.mgrid[:120, :100]
+    person = (y >= 40) & (abs(x - 50) < 25 + 3 * np.sin(y / 3))
+    noise = np.random.default_rng(0).normal(0, 3, (120, 100, 1))
+    colours = np.where(person[..., None], (150, 90, 60), (40, 80, 160)) + noise
+    image = colours.clip(0, 255).astype(np.uint8)
+    # The label is a straight column, and another person far away.
+    label = ((y >= 40) & (abs(x - 50) < 25)).astype(np.float32)
+    label[5:14, 5:14] = 1
     rgba = teacher.cutout(image, label)
-    assert rgba[60, 40].tolist() == [90, 90, 90, 255]
+    assert np.abs(rgba[..., 3] / 255 - person).mean() < 0.01
+    assert np.abs(rgba[person][:, :3].mean(0) - (150, 90, 60)).max() < 5
     assert not rgba[:20, :, 3].any()
     assert teacher.cutout(image, np.full_like(label, 0.5)) is None
     assert teacher.cutout(image, np.zeros_like(label)) is None

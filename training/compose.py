@@ -27,8 +27,8 @@ Stores = dict[str, list[Picture]]
 
 #: Shares of the kinds of image: photographs labelled by the teacher, and images without anybody.
 SOFT, EMPTY = 0.15, 0.15
-#: The share of people who are cut out by the teacher's word.
-BUSTS = 0.25
+#: The share of people who are cut out of photographs by the teacher's word.
+BUSTS = 0.5
 SECOND_PERSON, THIRD_PERSON, TUFT = 0.2, 0.25, 0.08
 #: Clothes of another stuff, and patches of sunlight on a room.
 COSTUME, SUNLIGHT = 0.25, 0.25
@@ -39,8 +39,6 @@ CUTOUTS = 0.35
 ARM, SECOND_ARM, BEFORE = 0.3, 0.4, 0.5
 FURNITURE, THING = 0.6, 0.3
 DESK, IN_FRONT, HELD = 0.15, 0.06, 0.06
-#: How much is known of alpha: a teacher's word; exact for an outline that is a guess; exact.
-SOFT_LABEL, GUESSED_OUTLINE, EXACT = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -49,16 +47,16 @@ class Batch:
 
     image: (N, 3, H, W) in [-1, 1].
     alpha: (N, 1, H, W) in [0, 1].
-    trust: (N,), SOFT_LABEL, GUESSED_OUTLINE or EXACT.
+    soft:  (N,) bool, alpha is a teacher's word and its edges are not to be trusted.
     """
 
     image: Tensor
     alpha: Tensor
-    trust: Tensor
+    soft: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
-        return Batch(self.image.to(device), self.alpha.to(device), self.trust.to(device))
+        return Batch(self.image.to(device), self.alpha.to(device), self.soft.to(device))
 
 
 @dataclass(frozen=True)
@@ -187,20 +185,20 @@ class Composer:
         """
         images = np.empty((count, *size, 3), np.uint8)
         alphas = np.empty((count, *size), np.float32)
-        trust = np.empty(count, np.int64)
+        is_soft = np.zeros(count, bool)
         for index in range(count):
             random = np.random.default_rng((self._seed, step, index))
             kind = random.random()
             if kind < soft and self._stores["photo"]:
                 colours, alphas[index] = self._photo(random, size)
-                trust[index] = SOFT_LABEL
+                is_soft[index] = True
             else:
                 nobody = random.random() < empty
-                colours, alphas[index], trust[index] = self._composite(random, size, nobody)
+                colours, alphas[index] = self._composite(random, size, nobody)
             images[index] = self._camera(random, colours)
         image = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
         alpha = torch.from_numpy(alphas)[:, None].clamp(0, 1)
-        return Batch(image, alpha, torch.from_numpy(trust))
+        return Batch(image, alpha, torch.from_numpy(is_soft))
 
     def _pick(self, random: np.random.Generator, kind: str) -> Picture:
         store = self._stores[kind]
@@ -228,10 +226,8 @@ class Composer:
         room = room * np.float32(math.exp(random.normal(-0.15, 0.35)))
         return relit(opaque(room), random)[..., :3]
 
-    def _person(
-        self, random: np.random.Generator, size: Size, least: float, most: float
-    ) -> tuple[Floats, int]:
-        """Return somebody as premultiplied RGBA, and how far the outline is to be trusted."""
+    def _person(self, random: np.random.Generator, size: Size, least: float, most: float) -> Floats:
+        """Return somebody as premultiplied RGBA."""
         kind = "bust" if self._stores["bust"] and random.random() < self._busts else "person"
         index = int(random.choice(len(self._stores[kind]), p=self._shares[kind]))
         picture = self._stores[kind][index]
@@ -273,7 +269,7 @@ class Composer:
             layer = over(layer, relit(warped(tuft, around, size), random))
         if random.random() < 0.3:
             layer = bent(layer, random, 0.02)
-        return layer, GUESSED_OUTLINE if kind == "bust" else EXACT
+        return layer
 
     def _costume(
         self, random: np.random.Generator, layer: Floats, collar: float, soft: float
@@ -338,8 +334,8 @@ class Composer:
 
     def _composite(
         self, random: np.random.Generator, size: Size, nobody: bool
-    ) -> tuple[Floats, Floats, int]:
-        """Return colours and exact alpha in [0, 1], and the trust in outlines."""
+    ) -> tuple[Floats, Floats]:
+        """Return colours and exact alpha in [0, 1]."""
         colours = self._room(random, size)
         if self._stores["furniture"] and random.random() < FURNITURE:
             for _ in range(int(random.integers(1, 4))):
@@ -353,13 +349,11 @@ class Composer:
             sigma = random.uniform(0.4, 2.5) * max(size) / 320
             colours = np.asarray(cv2.GaussianBlur(colours, (0, 0), sigma), np.float32)
         alpha = np.zeros(size, np.float32)
-        trust = EXACT
         if not nobody:
-            people, trust = self._person(random, size, 0.5, 2.0)
+            people = self._person(random, size, 0.5, 2.0)
             if random.random() < SECOND_PERSON:
                 for _ in range(2 if random.random() < THIRD_PERSON else 1):
-                    other, other_trust = self._person(random, size, 0.4, 1.4)
-                    people, trust = over(people, other), min(trust, other_trust)
+                    people = over(people, self._person(random, size, 0.4, 1.4))
             colours, alpha = over(people, colours), people[..., 3]
         # A desk, a sill, the back of a chair: what stands before a person is not a person.
         if random.random() < DESK:
@@ -378,7 +372,7 @@ class Composer:
             if self._stores[kind] and random.random() < chance:
                 front = self._object(random, kind, size, least, most)
                 colours, alpha = _in_front(front, colours, alpha)
-        return colours, alpha, trust
+        return colours, alpha
 
     def _photo(self, random: np.random.Generator, size: Size) -> tuple[Floats, Floats]:
         """Return a photograph, cropped and turned a little, and the teacher's alpha."""

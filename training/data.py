@@ -4,7 +4,7 @@ A pack is a folder of pieces small enough to be carried one at a time. A piece h
 pictures of these kinds:
 
 - person:     a cut-out, RGBA with true alpha;
-- bust:       a cut-out of a photograph by the teacher's word: its outline is a guess;
+- bust:       a cut-out of a photograph by the teacher's word and closed-form matting;
 - thing:      a cut-out of an animal or an object, RGBA with true alpha, a distractor;
 - furniture:  procedural cushions, boxes and drapes, RGBA with exact alpha, distractors;
 - hair:       a procedural tuft, RGBA with exact alpha;
@@ -30,7 +30,7 @@ from PIL import Image
 #: The longest side of each kind, in pixels.
 SIDES = {
     "person": 448,
-    "bust": 384,
+    "bust": 448,
     "thing": 448,
     "furniture": 256,
     "hair": 256,

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.compose import EXACT, SOFT_LABEL
-
 
 @dataclass(frozen=True)
 class Weights:
@@ -45,24 +43,22 @@ def _mean(error: Tensor, weight: Tensor) -> Tensor:
     return (error * weight).sum() / weight.sum().clamp(min=1)
 
 
-def loss(logits: Tensor, truth: Tensor, trust: Tensor, weights: Weights) -> Tensor:
+def loss(logits: Tensor, truth: Tensor, soft: Tensor, weights: Weights) -> Tensor:
     """Return the loss of alpha before the sigmoid.
 
     logits: (N, 1, H, W).
     truth:  (N, 1, H, W) in [0, 1].
-    trust:  (N,), how much of the truth is known, as in compose.Batch.
+    soft:   (N,) bool, the truth is a teacher's word.
 
-    A teacher's label counts where it is sure and no edge is near, a guessed outline's alpha away
-    from edges: what was learnt from an outline that follows no true edge was to blur all of them.
-    An edge counts threefold, and its slopes count, where it is exact.
+    A teacher's label counts where it is sure and no edge is near. Else an edge counts threefold,
+    and its slopes count.
     """
     alpha = torch.sigmoid(logits)
-    soft = (trust == SOFT_LABEL).float().reshape(-1, 1, 1, 1)
-    exact = (trust == EXACT).float().reshape(-1, 1, 1, 1)
+    told = soft.float().reshape(-1, 1, 1, 1)
+    exact = 1 - told
     band = edges(truth)
     sure = (2 * truth - 1).abs() * (1 - band)
-    known = exact * (1 + 2 * band) + (1 - exact) * (1 - band)
-    weight = soft * weights.soft * sure + (1 - soft) * known
+    weight = told * weights.soft * sure + exact * (1 + 2 * band)
     total = _mean((alpha - truth).abs(), weight)
     if weights.certainty:
         entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")

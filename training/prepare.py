@@ -123,13 +123,14 @@ def photos(data: Path) -> Iterator[Record]:
     """Yield photographs with what the teacher says of them, and cut-outs by its word."""
     teacher = Teacher(data)
     for name, image in pictures(data):
+        large = shrunk(image, SIDES["bust"])
         colours = shrunk(image, SIDES["photo"])
         label = teacher.label(colours)
         # Other people of the clips are held out, in the clips that are not in CLIPS.
         held_out = not name.startswith("asl/") and is_held_out(name)
         rgba = np.dstack([colours, (label * 255 + 0.5).astype(np.uint8)])
         yield Record("photo", name, held_out, encode(rgba))
-        bust = cutout(colours, label)
+        bust = cutout(large, teacher.label(large))
         if bust is not None:
             yield Record("bust", name, held_out, encode(bust))
 

@@ -52,7 +52,7 @@ class Settings:
     #: Weight of the newest student in the average, once the average has warmed up.
     average: float = 0.001
     #: The share of people who are cut out by the teacher's word.
-    busts: float = 0.25
+    busts: float = 0.5
     certainty: float = 0.2
     pyramid: float = 0.5
     gradient: float = 1.0
@@ -73,16 +73,16 @@ def loss_of(network: Network, batch: Batch, settings: Settings) -> Tensor:
     weights = Weights(settings.certainty, settings.pyramid, settings.gradient, settings.soft)
     image = batch.image.contiguous(memory_format=torch.channels_last)
     if isinstance(network, Portrait) and settings.part == "trunk":
-        return loss(network.look(image)[1].float(), batch.alpha, batch.trust, weights)
+        return loss(network.look(image)[1].float(), batch.alpha, batch.soft, weights)
     if isinstance(network, Portrait) and settings.part == "detail":
         with torch.no_grad():
             features, coarse = network.look(functional.avg_pool2d(image, 2))
         full = network.refine(image, features, coarse)
-        return loss(full.float(), batch.alpha, batch.trust, weights)
+        return loss(full.float(), batch.alpha, batch.soft, weights)
     full, coarse = network.logits(image)
     small = functional.avg_pool2d(batch.alpha, full.shape[3] // coarse.shape[3])
-    return loss(full.float(), batch.alpha, batch.trust, weights) + 0.5 * loss(
-        coarse.float(), small, batch.trust, weights
+    return loss(full.float(), batch.alpha, batch.soft, weights) + 0.5 * loss(
+        coarse.float(), small, batch.soft, weights
     )
 
 

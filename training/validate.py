@@ -75,7 +75,7 @@ class Validation:
         ]
         empty = np.mean([float(_run(predict, batch).mean()) for batch in self._empty])
         first = self._people[0]
-        shown = Batch(first.image[:SHOWN].cpu(), people[0][0][:SHOWN], first.trust[:SHOWN].cpu())
+        shown = Batch(first.image[:SHOWN].cpu(), people[0][0][:SHOWN], first.soft[:SHOWN].cpu())
         return Figures(float(mad), float(np.mean(slopes)), float(empty)), shown
 
 
