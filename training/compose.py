@@ -237,11 +237,17 @@ class Composer:
         if random.random() < 0.8:
             # Enlarged pictures have blurred edges, and photographs shrunk for a network do not.
             scale = min(scale, random.uniform(0.9, 1.2))
+        cut = _is_cut_above(picture)
+        if cut:
+            # Heads that the picture's frame cut end at the image's frame, not in mid-air.
+            scale = max(scale, 1.05 * size[0] / height)
         shown = height * scale
         # These portraits end at the chest: their lower edge stays out of sight.
         lowest = size[0] - shown
         top = lowest + random.uniform(0, 0.12) * shown
-        if shown > size[0]:
+        if cut:
+            top = random.uniform(lowest, 0)
+        elif shown > size[0]:
             top = random.uniform(max(lowest, -0.2 * shown), 0.3 * size[0])
         where = 0.5 + random.normal(0, 0.2)
         centre = (min(max(where, 0.05), 0.95) * size[1], top + shown / 2)
@@ -460,6 +466,10 @@ def _arms(
     step = math.hypot(xx, yx)
     inside = (width / 2 * (1 - inset) - np.abs(across)) / step + 0.5
     return np.asarray(inside.clip(0, 1), np.float32)
+
+
+def _is_cut_above(picture: Picture) -> bool:
+    return bool((picture.levels[0][0, :, 3] > 128).mean() > 0.05)
 
 
 def _shares(weights: list[float]) -> NDArray[np.float64]:
