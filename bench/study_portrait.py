@@ -108,7 +108,8 @@ def longest_loss(alphas: list[np.ndarray], truths: list[np.ndarray], piece: int)
 def judge_clips(
     matters: dict[str, fm.Matter], referee: Path, paths: list[Path], piece: int
 ) -> None:
-    print("\n| clip | " + " | ".join(f"{name}: dtSSD x 100, MAD x 1000, lost" for name in matters))
+    heads = [f"{name}: dtSSD x 100, MAD x 1000, lost" for name in matters]
+    print("\n| clip | " + " | ".join(heads) + " |")
     print("|---" * (len(matters) + 1) + "|")
     totals: dict[str, list[tuple[float, float, int]]] = {name: [] for name in matters}
     rvm = fm.Matter(referee)

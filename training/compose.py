@@ -244,11 +244,12 @@ class Composer:
         shown = height * scale
         # These portraits end at the chest: their lower edge stays out of sight.
         lowest = size[0] - shown
-        top = lowest + random.uniform(0, 0.12) * shown
         if cut:
             top = random.uniform(lowest, 0)
         elif shown > size[0]:
             top = random.uniform(max(lowest, -0.2 * shown), 0.3 * size[0])
+        else:
+            top = lowest + random.uniform(0, 0.12) * shown
         where = 0.5 + random.normal(0, 0.2)
         centre = (min(max(where, 0.05), 0.95) * size[1], top + shown / 2)
         angle = random.normal(0, 0.08)

@@ -1,10 +1,10 @@
 """The networks: a semantic trunk at low resolution and a light detail branch at half resolution.
 
 Portrait starts from published weights, Student from nothing. Their contract is MODNet's: RGB in
-[-1, 1], NCHW, sides in multiples of 32, to alpha of the same size.
-Only what ONNX Runtime runs in its blocked layout is used (convolutions, ReLU, nearest-neighbour
-upsampling, sums) up to the head, whose four channels at half resolution are the four pixels of each
-2 x 2 block of alpha. BatchNorm folds into the convolutions on export.
+[-1, 1], NCHW, sides in multiples of 32, to alpha of the same size. The head's four channels at half
+resolution are the four pixels of each 2 x 2 block of alpha. Up to it Student, and the branch of
+Portrait, keep to what ONNX Runtime runs in its blocked layout: convolutions, ReLU,
+nearest-neighbour upsampling, sums. BatchNorm folds into the convolutions on export.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.selfie import Trunk
-
-#: Sides of the input are multiples of this.
-MULTIPLE = 32
 
 
 @dataclass(frozen=True)

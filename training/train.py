@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from training.compose import Batch, Composer, Steps, contact_sheet
+from training.compose import BUSTS, Batch, Composer, Steps, contact_sheet
 from training.data import load
 from training.export import load as load_network
 from training.losses import Weights, loss
@@ -52,11 +52,11 @@ class Settings:
     #: Weight of the newest student in the average, once the average has warmed up.
     average: float = 0.001
     #: The share of people who are cut out by the teacher's word.
-    busts: float = 0.5
-    certainty: float = 0.2
-    pyramid: float = 0.5
-    gradient: float = 1.0
-    soft: float = 0.5
+    busts: float = BUSTS
+    certainty: float = Weights.certainty
+    pyramid: float = Weights.pyramid
+    gradient: float = Weights.gradient
+    soft: float = Weights.soft
     seed: int = 1
 
 
