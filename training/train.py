@@ -28,6 +28,7 @@ BEST = "best.pt"
 LOG = "log.csv"
 CURVES = "curves.png"
 PARTS = ("trunk", "detail", "whole")
+PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,13 @@ class Settings:
           "detail" with the trunk as it is; or the "whole".
     published_rate: the rate of weights that were published, relative to that of new ones; 0 leaves
           them as they are.
+    precision: of forward and backward passes. "bf16" takes six tenths of the time on a processor
+          with bfloat16 instructions, and is much slower on one without.
     """
 
     network: str = "portrait"
     part: str = "whole"
+    precision: str = "bf16" if torch.cuda.is_available() else "fp32"
     steps: int = 60_000
     batch: int = 32
     sizes: tuple[tuple[int, int], ...] = ((256, 256), (192, 320), (320, 224))
@@ -145,8 +149,8 @@ class Run:
         self.student.train()
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.step, settings) * group["share"]
-        on_gpu = self.device.type == "cuda"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=on_gpu):
+        narrow = settings.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=narrow):
             total = loss_of(self.student, batch, settings)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -305,7 +309,7 @@ def main() -> None:
     start.add_argument("--data", type=Path, help="start a portrait's trunk as published")
     start.add_argument("--start", type=Path, help="start from this checkpoint's average")
     for field in fields(Settings):
-        choices = {"network": NAMES, "part": PARTS}.get(field.name)
+        choices = {"network": NAMES, "part": PARTS, "precision": PRECISIONS}.get(field.name)
         if field.name == "sizes":
             parser.add_argument(
                 "--sizes", type=size_of, nargs="+", default=Settings.sizes, metavar="HxW"
