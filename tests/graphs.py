@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 #: Steep enough that black becomes alpha 0.018 and white 0.982.
 SLOPE = 8.0
@@ -18,10 +19,7 @@ def _save(path, nodes, inputs, outputs, constants=()):
         "tiny",
         [value(*i) for i in inputs],
         [value(*o) for o in outputs],
-        [
-            helper.make_tensor(name, TensorProto.FLOAT, [len(values)] if values else [], values)
-            for name, values in constants
-        ],
+        [numpy_helper.from_array(np.array(values, np.float32), name) for name, values in constants],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, path)
@@ -153,6 +151,96 @@ def rvm(path):
         + [(f"{s}o", ("b", 1, f"oh{s}", f"ow{s}")) for s in states],
         [("most", [0.8]), ("rest", [0.2]), ("half", [0.5])],
     )
+
+
+def contract(path, inputs, outputs, *, logits=False, levels=None, channel=0, foreground=None):
+    """alpha = sigmoid of a 3 x 3 convolution over all inputs: neighbours and borders count.
+
+    inputs:     name -> shape, in the order in which they are concatenated.
+    outputs:    names; alpha is the first but for "pha", and every other but foreground is junk.
+    levels:     an input of 0..255 that the graph divides by itself.
+    channel:    of the output that is alpha; those before it hold 1 - alpha.
+    """
+    depth = sum(shape[3 if shape[3] == 3 else 1] for shape in inputs.values())
+    kernel = np.random.default_rng(depth).normal(0, 1, (1, depth, 3, 3)) / np.sqrt(9 * depth)
+    nodes, parts = [], []
+    for name, shape in inputs.items():
+        part = name
+        if shape[3] == 3:
+            nodes.append(helper.make_node("Transpose", [name], [f"{name}_t"], perm=[0, 3, 1, 2]))
+            part = f"{name}_t"
+        if name == levels:
+            nodes.append(helper.make_node("Div", [name, "white"], [f"{name}_s"]))
+            part = f"{name}_s"
+        parts.append(part)
+    last = next(iter(inputs.values()))[3] == 3
+    alpha = "pha" if "pha" in outputs else outputs[0]
+    nodes += [
+        helper.make_node("Concat", parts, ["all"], axis=1),
+        helper.make_node("Conv", ["all", "kernel"], ["logit"], pads=[1, 1, 1, 1]),
+        helper.make_node("Identity" if logits else "Sigmoid", ["logit"], ["plane"]),
+    ]
+    if channel:
+        nodes += [
+            helper.make_node("Sub", ["one", "plane"], ["rest"]),
+            helper.make_node("Concat", ["rest"] * channel + ["plane"], [alpha], axis=1),
+        ]
+    elif last:
+        nodes.append(helper.make_node("Transpose", ["plane"], [alpha], perm=[0, 2, 3, 1]))
+    else:
+        nodes.append(helper.make_node("Identity", ["plane"], [alpha]))
+    sides = ("oh", "ow")
+    shapes = dict.fromkeys(outputs, (None, None, *sides))
+    shapes[alpha] = (None, *sides, 1) if last else (None, channel + 1, *sides)
+    for name in outputs:
+        if name == foreground:
+            nodes.append(helper.make_node("Mul", [next(iter(inputs)), "most"], [name]))
+        elif name != alpha:
+            nodes.append(helper.make_node("Neg", ["logit"], [name]))
+    used = {name for node in nodes for name in node.input}
+    constants = [("kernel", kernel), ("white", [255.0]), ("one", [1.0]), ("most", [0.8])]
+    constants = [(name, values) for name, values in constants if name in used]
+    return _save(path, nodes, inputs.items(), [(n, shapes[n]) for n in outputs], constants)
+
+
+OPEN = ("batch", 3, "height", "width")
+OPEN_FOUR = ("batch", 4, "height", "width")
+SMALL, LARGE = (1, 3, 320, 320), (1, 3, 1024, 1024)
+PAIR = {"src": OPEN, "bgr": OPEN}
+#: Keyword arguments of contract() for each published signature.
+CONTRACTS = {
+    "modnet": {"inputs": {"input": OPEN}, "outputs": ["output"]},
+    "paddle": {"inputs": {"img": OPEN}, "outputs": ["sigmoid_5.tmp_0", "sigmoid_3.tmp_0"]},
+    "dim": {
+        "inputs": {"img": OPEN, "trimap": ("batch", 1, "height", "width")},
+        "outputs": ["clip_0.tmp_0"],
+        "levels": "trimap",
+    },
+    "four": {"inputs": {"x": OPEN_FOUR}, "outputs": ["y"]},
+    "vitmatte": {"inputs": {"x": OPEN_FOUR}, "outputs": ["phas"]},
+    "vitmatte-hf": {"inputs": {"pixel_values": OPEN_FOUR}, "outputs": ["alphas"]},
+    "bgmv2-refine": {
+        "inputs": PAIR,
+        "outputs": ["pha", "fgr", "pha_sm", "fgr_sm", "err_sm", "ref_sm"],
+        "foreground": "fgr",
+    },
+    "bgmv2-base": {"inputs": PAIR, "outputs": ["pha", "fgr", "err", "hid"], "foreground": "fgr"},
+    "salient": {"inputs": {"input.1": SMALL}, "outputs": ["1959", "1960", "1961"]},
+    "large": {"inputs": {"x": LARGE}, "outputs": ["y"]},
+    "birefnet": {
+        "inputs": {"input_image": LARGE},
+        "outputs": ["output_image"],
+        "logits": True,
+    },
+    "selfie": {"inputs": {"pixel_values": ("batch", 3, 256, 256)}, "outputs": ["alphas"]},
+    "selfie-nhwc": {"inputs": {"input_1:0": (1, 256, 256, 3)}, "outputs": ["activation_10"]},
+    "mmnet": {"inputs": {"input": (1, 3, 256, 256)}, "outputs": ["output"]},
+    "softmax": {
+        "inputs": {"x": (None, 3, None, None)},
+        "outputs": ["save_infer_model/scale_0.tmp_1"],
+        "channel": 1,
+    },
+}
 
 
 def unknown(path):

@@ -20,9 +20,10 @@ from fastmatte.clock import Clock
 from fastmatte.engines import EngineName, Precision, Signature, open_engine
 from fastmatte.errors import ModelError
 from fastmatte.graph import require_external_data_inside
+from fastmatte.guidance import Guidance
 from fastmatte.matte import Matte
 from fastmatte.models import ModelSpec, choose_family
-from fastmatte.models.family import Runner
+from fastmatte.models.family import Mode, Normalisation, Runner
 from fastmatte.pipeline import Pipeline, colour_order, colours_of
 from fastmatte.refine import Refine
 from fastmatte.stream import Stream
@@ -37,13 +38,21 @@ class MatterInfo:
     """What really runs.
 
     family_reason: what in the graph showed its family.
+    guidance:      what the network needs besides an image: "trimap", "background" or None.
+    sizes:         at which it sees frames, in words.
+    normalisation: what becomes of pixels: (pixel * scale - mean) / std.
     input_shape:   of the graph's first input; None where it follows the frame.
+    notes:         what one should know who expected something else, one sentence each.
     """
 
     model: str
     model_sha256: str
     family: str
     family_reason: str
+    guidance: Guidance | None
+    sizes: str
+    normalisation: Normalisation
+    mode: Mode
     engine: str
     engine_version: str
     device: str
@@ -52,6 +61,7 @@ class MatterInfo:
     refine: Refine | None
     threads: int
     isa: str
+    notes: tuple[str, ...]
 
 
 class Matter:
@@ -66,6 +76,8 @@ class Matter:
                interpolation, or a Refine with its parameters. Nothing is refined where the network
                gives alpha of the frame's size.
     threads:   how many threads network and kernels may use; None for one per processor.
+    mode:      "fast" for what serves the alpha best; "reference" for what the network's authors do
+               in their own script, to the last rounding, refine left aside.
 
     Raises ValueError and TypeError for bad arguments, ModelError for a file that is missing, broken
     or of no known family, EngineError for an engine that is not installed.
@@ -81,9 +93,12 @@ class Matter:
         size: Size | None = None,
         refine: Literal["guided", "none"] | Refine = "guided",
         threads: int | None = None,
+        mode: Mode = "fast",
     ) -> None:
         spec = _spec_of(model, family, size)
         chosen_refine = _refine_of(refine)
+        if mode not in ("fast", "reference"):
+            raise ValueError(f"mode: expected 'fast' or 'reference', got {mode!r}")
         threads = _threads_of(threads)
         path = Path(spec.path)
         if not path.is_file():
@@ -91,7 +106,9 @@ class Matter:
         require_external_data_inside(path)
         opened = open_engine(path, engine=engine, precision=precision, threads=threads)
         family_found, self._reason = choose_family(spec, opened.signature)
-        self._pipeline = Pipeline(opened, family_found, spec, chosen_refine, threads)
+        if mode == "reference":
+            chosen_refine = None
+        self._pipeline = Pipeline(opened, family_found, spec, mode, chosen_refine, threads)
         # A size the graph cannot take is reported here, not by the first frame.
         self._pipeline.input_size((1, 1))
         self._idle: list[tuple[Size, Runner]] = []
@@ -123,6 +140,10 @@ class Matter:
             model_sha256=self._sha256,
             family=pipeline.family.name,
             family_reason=self._reason,
+            guidance=pipeline.family.guidance,
+            sizes=_sizes_of(pipeline),
+            normalisation=pipeline.family.normalisation.overridden_by(pipeline.spec),
+            mode=pipeline.mode,
             engine=engine.name,
             engine_version=engine.version,
             device=engine.device,
@@ -131,24 +152,37 @@ class Matter:
             refine=pipeline.refine,
             threads=pipeline.threads,
             isa=cpu.active(),
+            notes=tuple(_notes_on(pipeline)),
         )
 
-    def __call__(self, image: Image, *, pixel_format: PixelFormat = "rgb") -> Matte:
+    def __call__(
+        self,
+        image: Image,
+        *,
+        trimap: Image | None = None,
+        background: Image | None = None,
+        pixel_format: PixelFormat = "rgb",
+    ) -> Matte:
         """Return the matte of one image.
 
         image:        (H, W, 3) uint8, or (H, W, 4) for "rgba" and "bgra", whose fourth channel is
                       left out. The Matte keeps it, so do not change it while the Matte is in use.
+        trimap:       (H, W) uint8 of 0 (background), 128 (unknown) and 255 (foreground), for
+                      networks that need one; alpha is 0 and 1 where it says so.
+        background:   the scene without its subject, like image, for networks that need it.
         pixel_format: order of the image's channels, and of all colours the Matte takes and gives.
 
-        Raises TypeError and ValueError where image is not what pixel_format says, ModelError where
-        the network's output is no alpha, EngineError where the engine failed.
+        Raises TypeError and ValueError where image is not what pixel_format says, or where trimap
+        or background is missing, unfit or not for this network; ModelError where the network's
+        output is no alpha, EngineError where the engine failed.
         """
         order = colour_order(pixel_format)
         colours = colours_of(image, pixel_format)
         buffers = Buffers(colours.shape[:2])
+        guidance = self._pipeline.guidance(trimap, background, buffers.size, pixel_format)
         alpha: Alpha = buffers.get("alpha", np.float32)
         with self._runner(buffers.size) as runner:
-            self._pipeline.run(runner, colours, order, alpha, Clock())
+            self._pipeline.run(runner, colours, order, guidance, alpha, Clock())
             own = None
             if runner.foreground is not None and runner.foreground.shape[2:] == alpha.shape:
                 # Taken now: the runner's tensors serve the next call.
@@ -158,34 +192,52 @@ class Matter:
         return Matte(colours, alpha, buffers, foreground=own, threads=self._pipeline.threads)
 
     def alpha(
-        self, image: Image, *, pixel_format: PixelFormat = "rgb", out: AnyAlpha | None = None
+        self,
+        image: Image,
+        *,
+        trimap: Image | None = None,
+        background: Image | None = None,
+        pixel_format: PixelFormat = "rgb",
+        out: AnyAlpha | None = None,
     ) -> AnyAlpha:
         """Return the alpha of one image: the shortest way, without memory of its own.
 
-        image, pixel_format: as for calling the Matter.
+        image, trimap, background, pixel_format: as for calling the Matter.
         out: (H, W) float32 for alpha in [0, 1] or uint8 for 255ths, rounded half up; None for a
              new float32 array.
 
-        After the first image of a size nothing of an image's size is allocated where out is given.
+        After the first image of a size nothing of an image's size is allocated where out is given,
+        but for guidance, and not in mode "reference".
         Raises as calling the Matter does, and ValueError or TypeError for an out that does not fit.
         """
         order = colour_order(pixel_format)
         colours = colours_of(image, pixel_format)
         size = colours.shape[:2]
+        guidance = self._pipeline.guidance(trimap, background, size, pixel_format)
         if out is None:
             out = np.empty(size, np.float32)
         else:
             _core.require_alpha_out(out, *size)
         with self._runner(size) as runner:
-            self._pipeline.run(runner, colours, order, out, Clock())
+            self._pipeline.run(runner, colours, order, guidance, out, Clock())
         return out
 
-    def stream(self, *, pixel_format: PixelFormat = "rgb") -> Stream:
+    def stream(
+        self,
+        *,
+        background: Image | None = None,
+        pixel_format: PixelFormat = "rgb",
+        cuts: Literal["reset", "ignore"] = "reset",
+    ) -> Stream:
         """Return a Stream for the frames of one video or camera, in order.
 
+        background:   the scene without its subject, for networks that need it, kept and not copied;
+                      a frame may bring a newer one.
         pixel_format: order of the frames' channels, and of all colours their mattes take and give.
+        cuts:         "reset" makes networks with recurrent state forget earlier frames where a shot
+                      ends, as seen in how levels are spread; "ignore" leaves that to reset().
         """
-        return Stream(self._pipeline, pixel_format)
+        return Stream(self._pipeline, pixel_format, background, cuts)
 
     @contextmanager
     def _runner(self, frame: Size) -> Iterator[Runner]:
@@ -224,6 +276,23 @@ def _spec_of(model: str | Path | ModelSpec, family: str | None, size: Size | Non
             f"got {spec.size!r}"
         )
     return spec
+
+
+def _sizes_of(pipeline: Pipeline) -> str:
+    """Return the one size there is, else the family's rule in words."""
+    sizes = {pipeline.input_size(frame) for frame in ((300, 400), (1080, 1920), (1920, 1080))}
+    if len(sizes) > 1:
+        return pipeline.family.sizes
+    [(height, width)] = sizes
+    return f"{height} x {width}"
+
+
+def _notes_on(pipeline: Pipeline) -> Iterator[str]:
+    if pipeline.family.recurrent:
+        yield "it remembers earlier frames, in a stream(); single images start without memory"
+    halves = any(tensor.dtype == "float16" for tensor in pipeline.engine.signature.inputs)
+    if halves and pipeline.engine.device == "cpu":
+        yield "a float16 graph saves no time on a CPU, which has to widen its numbers first"
 
 
 def _refine_of(refine: Literal["guided", "none"] | Refine) -> Refine | None:
