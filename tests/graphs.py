@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 #: Steep enough that black becomes alpha 0.018 and white 0.982.
 SLOPE = 8.0
@@ -19,7 +19,10 @@ def _save(path, nodes, inputs, outputs, constants=()):
         "tiny",
         [value(*i) for i in inputs],
         [value(*o) for o in outputs],
-        [numpy_helper.from_array(np.array(values, np.float32), name) for name, values in constants],
+        [
+            helper.make_tensor(name, TensorProto.FLOAT, np.shape(values), np.ravel(values))
+            for name, values in constants
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, path)
@@ -51,17 +54,63 @@ def modnet(path, **options):
     return brightness(path, **options)
 
 
-def modnet_half(path):
-    """The same computed in float32 between a float16 input and output."""
-    brightness(path)
+def halved(path, keep=()):
+    """Give a graph float16 inputs and outputs but for keep, and compute in float32 between them."""
     model = onnx.load(path)
     graph = model.graph
+    wide = {}
     for value in (*graph.input, *graph.output):
-        value.type.tensor_type.elem_type = TensorProto.FLOAT16
-    graph.node[0].input[0] = "wide"
-    graph.node[-1].output[0] = "alpha"
-    graph.node.insert(0, helper.make_node("Cast", ["input"], ["wide"], to=TensorProto.FLOAT))
-    graph.node.append(helper.make_node("Cast", ["alpha"], ["output"], to=TensorProto.FLOAT16))
+        if value.name not in keep:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
+            wide[value.name] = f"{value.name}_wide"
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                names[i] = wide.get(name, name)
+    for i, value in enumerate(graph.input):
+        if value.name in wide:
+            cast = helper.make_node("Cast", [value.name], [wide[value.name]], to=TensorProto.FLOAT)
+            graph.node.insert(i, cast)
+    for value in graph.output:
+        cast = helper.make_node("Cast", [wide[value.name]], [value.name], to=TensorProto.FLOAT16)
+        graph.node.append(cast)
+    onnx.save(model, path)
+    return path
+
+
+def modnet_half(path):
+    return halved(brightness(path))
+
+
+def rvm_half(path):
+    """States and images are float16, downsample_ratio stays float32."""
+    return halved(rvm(path), keep=("downsample_ratio",))
+
+
+def rvm_frozen(path):
+    """Made ready by constants: no downsample_ratio, every size fixed."""
+    model = onnx.load(rvm(path))
+    graph = model.graph
+    del graph.input[-1]
+    sizes = {"src": (3, 48, 64)} | {f"r{k}i": (1, 48 >> k, 64 >> k) for k in range(1, 5)}
+    for value in graph.input:
+        for axis, side in enumerate((1, *sizes[value.name])):
+            value.type.tensor_type.shape.dim[axis].dim_value = side
+    onnx.save(model, path)
+    return path
+
+
+def not_numbers(path):
+    """A MODNet signature whose output is not a number wherever the image is black."""
+    brightness(path, slope=-SLOPE)
+    model = onnx.load(path)
+    model.graph.node[-1].output[0] = "alpha"
+    model.graph.node.extend(
+        [
+            helper.make_node("Sub", ["alpha", "alpha"], ["nothing"]),
+            helper.make_node("Div", ["nothing", "nothing"], ["output"]),
+        ]
+    )
     onnx.save(model, path)
     return path
 
@@ -151,6 +200,22 @@ def rvm(path):
         + [(f"{s}o", ("b", 1, f"oh{s}", f"ow{s}")) for s in states],
         [("most", [0.8]), ("rest", [0.2]), ("half", [0.5])],
     )
+
+
+def rvm_ratio(path):
+    """pha is downsample_ratio everywhere."""
+    model = onnx.load(rvm(path))
+    nodes = model.graph.node
+    found = next(node for node in nodes if node.output[0] == "pha")
+    found.output[0] = "unused"
+    nodes.extend(
+        [
+            helper.make_node("Sub", ["unused", "unused"], ["zero"]),
+            helper.make_node("Add", ["zero", "downsample_ratio"], ["pha"]),
+        ]
+    )
+    onnx.save(model, path)
+    return path
 
 
 def contract(path, inputs, outputs, *, logits=False, levels=None, channel=0, foreground=None):

@@ -131,6 +131,11 @@ class Matter:
         return self._pipeline.engine.signature
 
     @property
+    def guidance(self) -> Guidance | None:
+        """What the network needs besides an image: "trimap", "background" or None."""
+        return self._pipeline.family.guidance
+
+    @property
     def info(self) -> MatterInfo:
         """What really runs: engine, device, precision, input shape, family, hash of the file."""
         pipeline, engine = self._pipeline, self._pipeline.engine
@@ -140,7 +145,7 @@ class Matter:
             model_sha256=self._sha256,
             family=pipeline.family.name,
             family_reason=self._reason,
-            guidance=pipeline.family.guidance,
+            guidance=self.guidance,
             sizes=_sizes_of(pipeline),
             normalisation=pipeline.family.normalisation.overridden_by(pipeline.spec),
             mode=pipeline.mode,

@@ -13,7 +13,7 @@ from fastmatte.arrays import AnyAlpha, Image, PixelFormat, Size
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
 from fastmatte.engines import Engine
-from fastmatte.errors import ModelError
+from fastmatte.errors import EngineError, ModelError
 from fastmatte.guidance import chosen_guidance, require_size, require_trimap, set_known
 from fastmatte.models import Family, ModelSpec
 from fastmatte.models.family import Mode, Runner
@@ -119,6 +119,12 @@ class Pipeline:
             start = clock.record("network", start)
             # Clamps what an engine's rounding left outside [0, 1], refuses what is further out.
             _core.clamp_alpha(runner.alpha, "output", self.threads)
+        except EngineError as error:
+            family = self.family
+            raise EngineError(
+                f"{error} (for a frame of {colours.shape[0]} x {colours.shape[1]}; family "
+                f"{family.name!r} sees {family.sizes})"
+            ) from error
         except ValueError as error:
             raise ModelError(
                 f"{self.spec.path}: the network's output is no alpha ({error}). "

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from fastmatte import _core
 from fastmatte.arrays import Alpha, Image, PixelFormat
 from fastmatte.buffers import Buffers
 from fastmatte.clock import StageClock, StreamStats
@@ -39,6 +40,7 @@ class Stream:
         self._background = background
         if background is not None:
             # One that no network will ask for, or that is no image, is said before the first frame.
+            _core.require_image(background, "background", len(pixel_format))
             pipeline.guidance(None, background, background.shape[:2], pixel_format)
         self._fed: Image | None = None
         self._shots = ShotDetector() if pipeline.family.recurrent and cuts == "reset" else None

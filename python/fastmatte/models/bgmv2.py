@@ -29,7 +29,7 @@ def matches_base(signature: Signature, layout: Layout) -> str | None:
     return "inputs src and bgr, outputs pha and fgr, no pha_sm"
 
 
-def family(name: str, networks: str, outputs: str) -> Feedforward:
+def family(name: str, networks: str, outputs: str, *, limits: str = "") -> Feedforward:
     """Return one of the two; both are fed alike."""
     return Feedforward(
         name=name,
@@ -37,7 +37,7 @@ def family(name: str, networks: str, outputs: str) -> Feedforward:
         description=f"src, bgr [N, 3, height, width] in [0, 1] -> {outputs}",
         matches=matches_refine if name == "bgmv2-refine" else matches_base,
         normalisation=ZERO_TO_ONE,
-        sizes="the frame's own, padded to multiples of 4",
+        sizes=f"the frame's own, padded to multiples of 4{limits}",
         dynamic_size=own_size,
         multiple=MULTIPLE,
         fit="pad",
@@ -54,6 +54,7 @@ BGMV2 = (
         "bgmv2-refine",
         "Background Matting V2, MattingRefine: full, sampling, thresholding",
         "pha, fgr, pha_sm, fgr_sm, err_sm, ref_sm",
+        limits="; a sampling refiner needs as many pixels as it samples, 80 000 as published",
     ),
     family("bgmv2-base", "Background Matting V2, MattingBase", "pha, fgr, err, hid"),
 )

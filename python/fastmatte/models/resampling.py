@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from fastmatte import kernels
-from fastmatte.arrays import Array, Image, Size
+from fastmatte.arrays import Array, Filter, Image, Size
 
 #: OpenCV's INTER_LINEAR, INTER_AREA and INTER_NEAREST, and Pillow's LANCZOS.
 Resampling = Literal["linear", "area", "nearest", "lanczos"]
@@ -38,11 +38,16 @@ def resample(array: Array, size: Size, how: Resampling) -> Array:
         return _lanczos(array, size)
     if how == "linear" and array.shape[:2] == (2 * size[0], 2 * size[1]):
         how = "area"  # OpenCV's own shortcut for exact halves
-    if how == "area" and size[0] <= array.shape[0] and size[1] <= array.shape[1]:
-        exact = array if array.dtype == np.uint8 else array.astype(np.float32)
-        small: Array = kernels.resize(np.ascontiguousarray(exact), size, filter="area")
-        return small.astype(array.dtype)
-    return _two_taps(array, size, grown_area=how == "area")
+    shrinks = size[0] <= array.shape[0] and size[1] <= array.shape[1]
+    if how == "area" and not shrinks:
+        return _two_taps(array, size, grown_area=True)
+    if how == "linear" and array.dtype == np.uint8:
+        return _two_taps(array, size, grown_area=False)
+    # Here fastmatte's kernels do the same sums.
+    exact = array if array.dtype == np.uint8 else array.astype(np.float32)
+    method: Filter = "area" if how == "area" else "bilinear"
+    result: Array = kernels.resize(np.ascontiguousarray(exact), size, filter=method)
+    return result.astype(array.dtype, copy=False)
 
 
 def _lanczos(image: Image, size: Size) -> Image:
@@ -64,8 +69,12 @@ def _two_taps(array: Array, size: Size, *, grown_area: bool) -> Array:
     across = np.where(outside, 0, across).astype(np.float32)
     left, right = (np.clip(x, 0, array.shape[1] - 1) for x in (left, right))
     top, bottom = (np.clip(y, 0, array.shape[0] - 1) for y in (top, bottom))
+    # Each row is mixed along itself once, however many results draw on it.
+    rows, places = np.unique(np.concatenate([top, bottom]), return_inverse=True)
+    top, bottom = np.split(places, 2)
     mix = _mix_levels if array.dtype == np.uint8 else _mix_numbers
-    return np.ascontiguousarray(mix(array, (top, bottom, down), (left, right, across)))
+    mixed: Array = mix(array[rows], (top, bottom, down), (left, right, across))
+    return np.ascontiguousarray(mixed.astype(array.dtype))
 
 
 Taps = tuple[Array, Array, Array]
@@ -87,40 +96,27 @@ def _taps(before: int, after: int, grown_area: bool) -> Taps:
     return first, first + 1, weight.astype(np.float32)
 
 
-def _mix_levels(image: Image, vertical: Taps, horizontal: Taps) -> Image:
-    top, bottom, down = vertical
-    left, right, across = horizontal
-    one = np.float32(1 << WEIGHT_BITS)
+def _mix_levels(image: Image, vertical: Taps, horizontal: Taps) -> Array:
+    def weights(taps: Taps, *shape: int) -> list[Array]:
+        one = np.float32(1 << WEIGHT_BITS)
+        return [np.rint(w * one).astype(np.int32).reshape(shape) for w in (1 - taps[2], taps[2])]
 
-    def weights(second: Array) -> list[Array]:
-        return [np.rint(w * one).astype(np.int32) for w in (1 - second, second)]
-
-    tail = (1,) * (image.ndim - 2)
-    (w0, w1), (v0, v1) = weights(across), weights(down)
-    w0, w1 = (w.reshape(-1, *tail) for w in (w0, w1))
-    v0, v1 = (v.reshape(-1, 1, *tail) for v in (v0, v1))
-
-    def row(index: Array) -> Array:
-        lines: Array = image[index].astype(np.int32)
-        mixed: Array = (lines[:, left] * w0 + lines[:, right] * w1) >> 4
-        return mixed
-
+    flat = np.ascontiguousarray(image.reshape(*image.shape[:2], -1), np.int32)
+    first, second = weights(horizontal, -1, 1)
+    wide = flat.take(horizontal[0], 1) * first
+    wide += flat.take(horizontal[1], 1) * second
+    wide >>= 4
     # 22 bits in two steps: OpenCV's vectors keep the upper sixteen of each product.
-    total = ((row(top) * v0) >> 16) + ((row(bottom) * v1) >> 16)
-    levels: Image = np.clip((total + 2) >> 2, 0, 255).astype(np.uint8)
-    return levels
+    first, second = weights(vertical, -1, 1, 1)
+    total = (wide.take(vertical[0], 0) * first) >> 16
+    total += (wide.take(vertical[1], 0) * second) >> 16
+    levels: Array = np.clip((total + 2) >> 2, 0, 255)
+    return levels.reshape(*levels.shape[:2], *image.shape[2:])
 
 
 def _mix_numbers(image: Array, vertical: Taps, horizontal: Taps) -> Array:
-    top, bottom, down = vertical
-    left, right, across = horizontal
     tail = (1,) * (image.ndim - 2)
-    across, down = across.reshape(-1, *tail), down.reshape(-1, 1, *tail)
-
-    def row(index: Array) -> Array:
-        lines = image[index]
-        mixed: Array = lines[:, left] * (1 - across) + lines[:, right] * across
-        return mixed
-
-    mixed: Array = (row(top) * (1 - down) + row(bottom) * down).astype(image.dtype)
+    across, down = horizontal[2].reshape(-1, *tail), vertical[2].reshape(-1, 1, *tail)
+    wide = image.take(horizontal[0], 1) * (1 - across) + image.take(horizontal[1], 1) * across
+    mixed: Array = wide.take(vertical[0], 0) * (1 - down) + wide.take(vertical[1], 0) * down
     return mixed

@@ -51,6 +51,8 @@ class Rvm:
 
     def input_size(self, signature: Signature, spec: ModelSpec, frame: Size) -> Size:
         """Return the frame's own size, for the network shrinks it by itself; tiny ones enlarged."""
+        if self.recognise(signature) is None:
+            raise ValueError(f"family: rvm needs {self.description}, the graph has\n{signature}")
         ratio = spec.downsample_ratio
         if ratio is not None and "downsample_ratio" not in names_of(signature.inputs):
             raise ValueError(f"downsample_ratio: expected None, fixed in the graph, got {ratio}")
@@ -71,10 +73,6 @@ class Rvm:
 
         The authors' script does nothing to a frame but divide it by 255: both modes are this.
         """
-        if self.recognise(engine.signature) is None:
-            raise ValueError(
-                f"family: rvm needs {self.description}, the graph has\n{engine.signature}"
-            )
         return Runner(engine, spec, size, threads)
 
 
