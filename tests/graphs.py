@@ -308,6 +308,14 @@ CONTRACTS = {
 }
 
 
+def dim(path):
+    return contract(path, **CONTRACTS["dim"])
+
+
+def bgmv2(path):
+    return contract(path, **CONTRACTS["bgmv2-refine"])
+
+
 def unknown(path):
     return brightness(path, "frames", "score", (1, 5, 64, 64), (1, 1, 64, 64))
 

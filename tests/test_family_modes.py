@@ -756,16 +756,15 @@ def portrait_of(shared_data, name, kind):
     return np.ascontiguousarray(image[:height, :width])
 
 
-@pytest.mark.parametrize("person", ["baby", "woman2"])
 @pytest.mark.parametrize("name", REAL)
-def test_real_networks_reproduce_their_scripts(real, shared_data, name, person):
+def test_real_networks_reproduce_their_scripts(real, shared_data, name):
     family, script = REAL[name]
     matter = fm.Matter(real(name), mode="reference")
     assert matter.info.family == family
-    image = portrait_of(shared_data, person, "image")
+    image = portrait_of(shared_data, "baby", "image")
     guidance = {}
     if family == "bgmv2-refine":
-        guidance["background"] = portrait_of(shared_data, person, "bg")
+        guidance["background"] = portrait_of(shared_data, "baby", "bg")
     expected = script(Net(real(name)), image, **guidance)
     assert np.ptp(expected) > 20
     assert np.abs(as_bytes(matter, image, **guidance).astype(int) - expected).max() <= 1
@@ -789,7 +788,7 @@ def clip(path, frames):
 
 def test_rvm_keeps_its_state_over_real_clips(real, shared_data):
     matter = fm.Matter(real("rvm_mobilenetv3_fgf.onnx"))
-    frames = clip(shared_data / "video" / "asl_walk.mkv", 24)[4:]
+    frames = clip(shared_data / "video" / "asl_walk.mkv", 16)[6:]
     with matter.stream(pixel_format="bgr") as stream:
         kept = [stream(frame).alpha.copy() for frame in frames]
     alone = [matter.alpha(frame, pixel_format="bgr") for frame in frames]
@@ -800,7 +799,7 @@ def test_rvm_keeps_its_state_over_real_clips(real, shared_data):
         """Mean square of what changes from frame to frame; the signer's own movement is in both."""
         return np.mean([(b - a) ** 2 for a, b in pairwise(alphas)])
 
-    assert jitter(kept[6:]) < jitter(alone[6:])
+    assert jitter(kept[4:]) < jitter(alone[4:])
 
 
 def test_no_shot_ends_within_a_real_clip(shared_data):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -80,17 +79,13 @@ class Feedforward:
 
     def input_size(self, signature: Signature, spec: ModelSpec, frame: Size) -> Size:
         """Return the size the graph or the spec fixes, else the family's rule, padded."""
-        return self.placement(signature, spec, frame)[1]
-
-    def placement(self, signature: Signature, spec: ModelSpec, frame: Size) -> tuple[Size, Size]:
-        """Return the size a frame is resized to, and that of the tensor around it."""
         if spec.downsample_ratio is not None:
             raise ValueError(f"downsample_ratio: expected None, for family {self.name!r} has none")
         fixed = self.fixed_size(signature, spec)
         if fixed != "dynamic":
-            return fixed, fixed
+            return fixed
         content = self.dynamic_size(frame)
-        return content, padded(self.multiple)(content) if self.fit == "pad" else content
+        return padded(self.multiple)(content) if self.fit == "pad" else content
 
     def runner(
         self, engine: Engine, spec: ModelSpec, size: Size, threads: int | None, mode: Mode
@@ -161,7 +156,7 @@ class Runner:
     ) -> None:
         signature = engine.signature
         self._recipe = recipe
-        self._placement = partial(recipe.placement, signature, spec)
+        self._fixed = recipe.fixed_size(signature, spec)
         self._layout: Layout = recipe.layout(signature) or "nchw"
         self._normalisation = recipe.normalisation.overridden_by(spec)
         self._size = self._content = size
@@ -205,7 +200,10 @@ class Runner:
 
     def feed(self, image: Image, pixel_format: PixelFormat, guidance: Image | None = None) -> None:
         """Resize, normalise and lay out in one pass; pad what needs it."""
-        self._content = self._placement((image.shape[0], image.shape[1]))[0]
+        frame = image.shape[0], image.shape[1]
+        self._content = (
+            self._recipe.dynamic_size(frame) if self._fixed == "dynamic" else self._fixed
+        )
         self._lay(image, pixel_format, self._image)
         if guidance is None:
             return

@@ -9,6 +9,7 @@ from fastmatte.models.feedforward import Feedforward
 from fastmatte.models.reference import Reference
 
 SQUARE = (256, 256)
+LANDSCAPE = (144, 256)
 
 
 def matches(signature: Signature, layout: Layout) -> str | None:
@@ -18,8 +19,8 @@ def matches(signature: Signature, layout: Layout) -> str | None:
         return None
     if layout == "nchw" and (source.name, result.name) == ("pixel_values", "alphas"):
         return "pixel_values [N, 3, h, w] -> alphas [N, 1, h, w]"
-    if layout == "nhwc" and sides_of(source, layout) == SQUARE:
-        return "channels-last input [1, 256, 256, 3], output [1, 256, 256, 1]"
+    if layout == "nhwc" and (sides := sides_of(source, layout)) in (SQUARE, LANDSCAPE):
+        return f"channels-last input of {sides[0]} x {sides[1]}, output of one channel"
     return None
 
 
@@ -39,7 +40,7 @@ SELFIE = Feedforward(
     description="pixel_values [N, 3, 256, 256] in [0, 1] -> alphas, or the same channels last",
     matches=matches,
     normalisation=ZERO_TO_ONE,
-    sizes="256 x 256",
+    sizes="256 x 256, landscape 144 x 256",
     dynamic_size=lambda frame: SQUARE,
     reference=Reference(
         "MediaPipe's selfie segmentation", sizes=(lambda frame: SQUARE,), truncate="never"
