@@ -20,6 +20,7 @@ import onnxruntime
 import oracles
 import pytest
 from fastmatte.models import FAMILIES
+from fastmatte.models.resampling import resample
 from fastmatte.shots import ShotDetector
 from PIL import Image
 
@@ -225,6 +226,31 @@ def guided(family, size):
 
 def as_bytes(matter, image, **guidance):
     return matter.alpha(image, out=np.empty(image.shape[:2], np.uint8), **guidance)
+
+
+FILTERS = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA, "nearest": cv2.INTER_NEAREST}
+
+
+@pytest.mark.parametrize("how", [*FILTERS, "lanczos"])
+def test_resampling_is_theirs_bit_for_bit(how):
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        height, width, rows, columns = (int(side) for side in rng.integers(1, 90, 4))
+        for shape in ((height, width), (height, width, 3)):
+            levels = rng.integers(0, 256, shape, dtype=np.uint8)
+            if how == "lanczos":
+                pillow = Image.fromarray(levels).resize((columns, rows), Image.Resampling.LANCZOS)
+                np.testing.assert_array_equal(resample(levels, (rows, columns), how), pillow)
+                continue
+            numbers = [levels / np.float32(255)] + [levels / 255] * (how != "linear")
+            for image in (levels, *numbers):
+                expected = cv2.resize(image, (columns, rows), interpolation=FILTERS[how])
+                found = resample(image, (rows, columns), how)
+                assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+                # OpenCV rounds the halves of a true area to even, and keeps the places of floats
+                # in float32: up to 90 pixels of 2^-24.
+                most = 1e-5 if image.dtype != np.uint8 else int(how == "area")
+                assert np.abs(found.astype(float) - expected).max() <= most
 
 
 def test_every_family_has_its_script():
@@ -549,9 +575,10 @@ def test_bad_trimap_value_is_shown_with_its_place(contract):
         fm.Matter(contract("dim")).alpha(photo(20, 30), trimap=trimap)
 
 
-def test_stream_takes_a_background_once_and_newer_ones(contract):
-    matter = fm.Matter(contract("bgmv2-refine"))
-    frames, plates = [photo(50, 70, s) for s in range(3)], [photo(50, 70, s) for s in (8, 9)]
+@pytest.mark.parametrize("mode", ["fast", "reference"])
+def test_stream_takes_a_background_once_and_newer_ones(contract, mode):
+    matter = fm.Matter(contract("bgmv2-refine"), mode=mode)
+    frames, plates = [photo(52, 72, s) for s in range(3)], [photo(52, 72, s) for s in (8, 9)]
     with matter.stream(background=plates[0]) as stream:
         for frame in frames:
             expected = matter.alpha(frame, background=plates[0])
@@ -559,15 +586,18 @@ def test_stream_takes_a_background_once_and_newer_ones(contract):
         for given in ({"background": plates[1]}, {}):
             expected = matter.alpha(frames[0], background=plates[1])
             np.testing.assert_array_equal(stream(frames[0], **given).alpha, expected)
-        with pytest.raises(ValueError, match="background: expected the image's size, 30 x 40"):
-            stream(photo(30, 40))
+        with pytest.raises(ValueError, match="background: expected the image's size, 32 x 40"):
+            stream(photo(32, 40))
         np.testing.assert_array_equal(stream(frames[0]).alpha, expected)
     with pytest.raises(ValueError, match="background: expected none"):
         fm.Matter(contract("modnet")).stream(background=plates[0])
+    with pytest.raises(TypeError, match="background: expected a NumPy array"):
+        matter.stream(background="plate.png")
 
 
-def test_stream_takes_a_trimap_with_each_frame(contract):
-    matter = fm.Matter(contract("dim"))
+@pytest.mark.parametrize("mode", ["fast", "reference"])
+def test_stream_takes_a_trimap_with_each_frame(contract, mode):
+    matter = fm.Matter(contract("dim"), mode=mode)
     with matter.stream() as stream:
         for seed in range(2):
             frame, trimap = photo(50, 70, seed), trimap_of(50, 70)[:: 1 - 2 * seed]
