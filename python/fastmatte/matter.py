@@ -188,11 +188,11 @@ class Matter:
         alpha: Alpha = buffers.get("alpha", np.float32)
         with self._runner(buffers.size) as runner:
             self._pipeline.run(runner, colours, order, guidance, alpha, Clock())
-            own = None
-            if runner.foreground is not None and runner.foreground.shape[2:] == alpha.shape:
+            own, tensor = None, runner.foreground
+            if tensor is not None and tensor.shape[2:] == alpha.shape:
                 # Taken now: the runner's tensors serve the next call.
                 own = kernels.from_tensor(
-                    runner.foreground, pixel_format=order, threads=self._pipeline.threads
+                    tensor, pixel_format=order, threads=self._pipeline.threads
                 )
         return Matte(colours, alpha, buffers, foreground=own, threads=self._pipeline.threads)
 

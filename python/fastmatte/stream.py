@@ -68,17 +68,19 @@ class Stream:
         frame:      (H, W, C) uint8 as the stream's pixel_format says. It is kept, not copied:
                     change it only once its matte is done with.
         trimap:     of this frame, as calling a Matter takes it.
-        background: the scene without its subject, for this frame and those after it.
+        background: the scene without its subject, for this frame and those after it; None for the
+                    one before. Give another array for another scene: what lies in the one there
+                    was is read once.
 
         Raises as calling a Matter does.
         """
         colours = colours_of(frame, self._pixel_format, self._buffers_for(frame))
-        if background is not None:
-            self._background, self._fed = background, None
+        if background is None:
+            background = self._background
         guidance = None
-        if trimap is not None or self._background is None or self._background is not self._fed:
+        if trimap is not None or background is None or background is not self._fed:
             guidance = self._pipeline.guidance(
-                trimap, self._background, self._buffers.size, self._pixel_format, self._buffers
+                trimap, background, self._buffers.size, self._pixel_format, self._buffers
             )
         ended = self._shots is not None and self._shots.ended(colours)
         if self._runner is None:
@@ -89,7 +91,7 @@ class Stream:
         if self._matte is not None:
             self._matte.expire()
         self._pipeline.run(self._runner, colours, self._order, guidance, alpha, self._clock)
-        self._fed = self._background
+        self._background = self._fed = background
         self._clock.frames += 1
         own = self._runner.foreground
         self._matte = Matte(
