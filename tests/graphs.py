@@ -219,7 +219,8 @@ def rvm_ratio(path):
 
 
 def contract(path, inputs, outputs, *, logits=False, levels=None, channel=0, foreground=None):
-    """alpha = sigmoid of a 3 x 3 convolution over all inputs: neighbours and borders count.
+    """alpha = sigmoid of a 3 x 3 convolution over all inputs, and its mean: neighbours, borders and
+    what is added to them count.
 
     inputs:     name -> shape, in the order in which they are concatenated.
     outputs:    names; alpha is the first but for "pha", and every other but foreground is junk.
@@ -242,7 +243,9 @@ def contract(path, inputs, outputs, *, logits=False, levels=None, channel=0, for
     alpha = "pha" if "pha" in outputs else outputs[0]
     nodes += [
         helper.make_node("Concat", parts, ["all"], axis=1),
-        helper.make_node("Conv", ["all", "kernel"], ["logit"], pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["all", "kernel"], ["near"], pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", ["near"], ["mean"]),
+        helper.make_node("Add", ["near", "mean"], ["logit"]),
         helper.make_node("Identity" if logits else "Sigmoid", ["logit"], ["plane"]),
     ]
     if channel:

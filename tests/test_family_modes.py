@@ -32,11 +32,11 @@ PLAIN = np.zeros(3), np.ones(3)
 
 
 def photo(height, width, seed=0):
-    """Soft shapes with some noise, as photographs have."""
+    """Soft shapes with some noise, as photographs have, and no white."""
     rng = np.random.default_rng((height, width, seed))
     coarse = rng.integers(0, 256, (7, 9, 3)).astype(np.uint8)
     soft = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(soft + rng.normal(0, 6, soft.shape), 0, 255).astype(np.uint8)
+    return np.clip(soft + rng.normal(0, 6, soft.shape), 0, 211).astype(np.uint8)
 
 
 def trimap_of(height, width):
@@ -265,6 +265,8 @@ FITTING = {"bgmv2-refine": 4, "bgmv2-base": 4}
 
 #: Any frame becomes one of four million pixels and more: one is enough.
 CASES = [(f, s) for f in SCRIPTS for s in (SIZES if f != "pp-humanmatting" else SIZES[-1:])]
+#: Longer than these scripts leave a frame.
+CASES += [("dim", (60, 4001)), ("dim-4channel", (1701, 70))]
 
 
 @pytest.mark.parametrize(("family", "size"), CASES)
@@ -273,7 +275,7 @@ def test_reference_is_the_authors_script_to_the_last_rounding(contract, family, 
     graph, script = SCRIPTS[family]
     path, image, guidance = contract(graph), photo(*size), guided(family, size)
     expected = script(Net(path), image, **guidance)
-    assert np.ptp(expected) > 60  # an alpha that could differ
+    assert np.ptp(expected) > 40  # an alpha that could differ
     matter = fm.Matter(path, family=family, mode="reference")
     alpha = as_bytes(matter, image, **guidance)
     apart = np.abs(alpha.astype(int) - expected)
