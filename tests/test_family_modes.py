@@ -267,6 +267,8 @@ FITTING = {"bgmv2-refine": 4, "bgmv2-base": 4}
 CASES = [(f, s) for f in SCRIPTS for s in (SIZES if f != "pp-humanmatting" else SIZES[-1:])]
 #: Longer than these scripts leave a frame.
 CASES += [("dim", (60, 4001)), ("dim-4channel", (1701, 70))]
+#: One side in need of padding, where the original pads the other, too.
+CASES += [("vitmatte", (64, 97)), ("vitmatte-hf", (64, 97))]
 
 
 @pytest.mark.parametrize(("family", "size"), CASES)
