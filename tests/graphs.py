@@ -127,6 +127,29 @@ def modnet_rounded(path):
     return path
 
 
+def portrait(path):
+    """A MODNet with the same found at half the size, the means of 2 x 2 pixels, as well."""
+    nodes = [
+        helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("AveragePool", ["mean"], ["small"], kernel_shape=[2, 2], strides=[2, 2]),
+    ]
+    for seen, result in (("mean", "output"), ("small", "half")):
+        nodes += [
+            helper.make_node("Mul", [seen, "slope"], [f"{seen}_logit"]),
+            helper.make_node("Sigmoid", [f"{seen}_logit"], [result]),
+        ]
+    return _save(
+        path,
+        nodes,
+        [("input", ("batch_size", 3, "height", "width"))],
+        [
+            ("output", ("batch_size", 1, "height", "width")),
+            ("half", ("batch_size", 1, "half_height", "half_width")),
+        ],
+        [("slope", [SLOPE])],
+    )
+
+
 def selfie(path):
     return brightness(
         path,
@@ -336,6 +359,7 @@ def logits(path):
 
 ALL = {
     "modnet": modnet,
+    "portrait": portrait,
     "rvm": rvm,
     "salient": salient,
     "selfie": selfie,

@@ -125,7 +125,11 @@ def bent(layer: Floats, random: np.random.Generator, amount: float) -> Floats:
 
 def over(front: Floats, back: Floats) -> Floats:
     """Composite premultiplied RGBA over colours, or over premultiplied RGBA."""
-    return front[..., : back.shape[2]] + back * (1 - front[..., 3:])
+    # OpenCV's arithmetic is several times faster here than NumPy's over three of four channels.
+    channels = back.shape[2]
+    colours = front if channels == 4 else cv2.cvtColor(front, cv2.COLOR_RGBA2RGB)
+    through = cv2.merge([1 - front[..., 3]] * channels)
+    return np.asarray(cv2.add(colours, cv2.multiply(back, through)), np.float32)
 
 
 def relit(layer: Floats, random: np.random.Generator, strength: float = 1.0) -> Floats:
@@ -143,15 +147,16 @@ def relit(layer: Floats, random: np.random.Generator, strength: float = 1.0) -> 
     slope = random.normal(0, 0.2 * strength, 2)
     across = np.exp(np.linspace(-slope[0], slope[0], width, dtype=np.float32))
     down = np.exp(np.linspace(-slope[1], slope[1], height, dtype=np.float32))
-    found[..., :3] *= (down[:, None] * across)[..., None]
+    light = down[:, None] * across
+    found = cv2.multiply(found, cv2.merge([light, light, light, np.ones_like(light)]), dst=found)
     # Between nothing and alpha, and alpha between nothing and itself.
     limit = cv2.merge([layer[..., 3]] * 4)
-    return np.asarray(np.minimum(np.maximum(found, 0), limit), np.float32)
+    return np.asarray(cv2.min(cv2.max(found, 0, dst=found), limit, dst=found), np.float32)
 
 
 def opaque(colours: Floats) -> Floats:
     """Return colours with an alpha of 1."""
-    return np.dstack([colours, np.ones(colours.shape[:2], np.float32)])
+    return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2RGBA), np.float32)
 
 
 class Composer:
@@ -315,11 +320,15 @@ class Composer:
         layer = warped(limb, where, size)
         skin = _colour(picture, below, radius * 0.6)
         cloth = _colour(picture, picture.size[0] / 2 - radius * 0.5, radius * 0.4)
-        light, sleeve, alpha = layer[..., :1] * (255 / 160), layer[..., 1:2], layer[..., 3:]
+        light, sleeve, _, alpha = cv2.split(layer)
         # Light and sleeve came premultiplied: so does the colour.
         part = sleeve / np.maximum(alpha, 1e-3)
-        colours = light * (skin * (1 - part) + cloth * part)
-        return relit(np.dstack([np.minimum(colours, alpha), alpha]), random, 0.5)
+        bare, dressed = light * (1 - part) * (255 / 160), light * part * (255 / 160)
+        colours = [
+            np.minimum(bare * float(one) + dressed * float(other), alpha)
+            for one, other in zip(skin, cloth, strict=True)
+        ]
+        return relit(cv2.merge([*colours, alpha]), random, 0.5)
 
     def _object(
         self, random: np.random.Generator, kind: str, size: Size, least: float, most: float
@@ -457,7 +466,7 @@ def _arms(
     random: np.random.Generator, picture: Picture, placement: Placement, size: Size
 ) -> Floats:
     """Round off where the picture's frame cut shoulders, as an arm would end."""
-    y, x = np.ogrid[: size[0], : size[1]]
+    y, x = np.ogrid[: np.float32(size[0]), : np.float32(size[1])]
     dx, dy = x + 0.5 - placement.centre[0], y + 0.5 - placement.centre[1]
     (xx, xy), (yx, yy) = placement.matrix
     across, down = xx * dx + xy * dy, yx * dx + yy * dy

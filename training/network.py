@@ -1,10 +1,10 @@
-"""The networks: a semantic trunk at low resolution and a light detail branch at half resolution.
+"""The networks: a semantic trunk at low resolution and a light branch for detail.
 
 Portrait starts from published weights, Student from nothing. Their contract is MODNet's: RGB in
-[-1, 1], NCHW, sides in multiples of 32, to alpha of the same size. The head's four channels at half
-resolution are the four pixels of each 2 x 2 block of alpha. Up to it Student, and the branch of
-Portrait, keep to what ONNX Runtime runs in its blocked layout: convolutions, ReLU,
-nearest-neighbour upsampling, sums. BatchNorm folds into the convolutions on export.
+[-1, 1], NCHW, sides in multiples of 32, to alpha of the same size. The head's four channels are the
+four pixels of each 2 x 2 block of alpha. Up to it Student, and the branch of Portrait, keep to what
+ONNX Runtime runs in its blocked layout: convolutions, ReLU, nearest-neighbour upsampling, sums.
+BatchNorm folds into the convolutions on export.
 """
 
 from __future__ import annotations
@@ -195,24 +195,27 @@ class Residual(nn.Module):
 class Portrait(nn.Module):
     """input (N, 3, H, W) in [-1, 1] -> output (N, 1, H, W), alpha in [0, 1].
 
-    The trunk sees the image at half its size, and what it says is corrected by a branch that sees
-    all of it: at a quarter of its size, where it meets the trunk's features, and at half. A branch
-    just made corrects nothing.
+    The trunk sees the image at half its size. What it says there is corrected by a branch that sees
+    all of the image, and works at a quarter and an eighth of its size, where it meets the trunk's
+    features. Alpha is found at half the image's size: what is finer is left to a guided filter,
+    which finds it better than a branch this light. A branch just made corrects nothing.
 
-    fine, wide: the branch's channels at half and at a quarter of the image's size.
+    fine, wide, deep: the branch's channels at 1/2, 1/4 and 1/8 of the image's size.
     """
 
-    def __init__(self, fine: int = 16, wide: int = 32) -> None:
+    def __init__(self, fine: int = 16, wide: int = 32, deep: int = 64) -> None:
         super().__init__()
         self.trunk = Trunk()
+        shallow, features = Trunk.CHANNELS
         self.first = nn.Conv2d(3, fine, 3, stride=2, padding=1)
         self.second = nn.Conv2d(fine, wide, 3, stride=2, padding=1)
-        self.meet = nn.Conv2d(Trunk.CHANNELS + 1, wide, 1)
-        self.mix = nn.Sequential(Residual(wide), Residual(wide))
-        self.raised = nn.Conv2d(wide, fine, 1)
-        self.coarse = nn.Conv2d(1, fine, 3, padding=1)
-        self.fuse = Residual(fine)
-        self.head = nn.Conv2d(fine, 4, 3, padding=1)
+        self.meet = nn.Conv2d(features + 1, wide, 1)
+        self.third = nn.Conv2d(wide, deep, 3, stride=2, padding=1)
+        self.meet_deep = nn.Conv2d(shallow, deep, 1)
+        self.mix = nn.Sequential(Residual(deep), Residual(deep))
+        self.raised = nn.Conv2d(deep, wide, 1)
+        self.fuse = Residual(wide)
+        self.head = nn.Conv2d(wide, 4, 3, padding=1)
         inside = {id(module) for module in self.trunk.modules()}
         for module in self.modules():
             if (
@@ -224,36 +227,46 @@ class Portrait(nn.Module):
                 nn.init.zeros_(module.bias)
         nn.init.zeros_(self.head.weight)
 
-    def look(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the trunk's features and coarse alpha before the sigmoid, of an image of its size.
+    def look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what the trunk sees in an image of its size, in [-1, 1].
 
-        The image is in [-1, 1].
+        That is its features at a quarter and at half of the size, and alpha before the sigmoid.
         """
-        features, coarse = self.trunk(image * 0.5 + 0.5)
-        return features, coarse
+        shallow, features, coarse = self.trunk(image * 0.5 + 0.5)
+        return shallow, features, coarse
 
-    def refine(self, image: Tensor, features: Tensor, coarse: Tensor) -> Tensor:
-        """Return alpha before the sigmoid, of an image twice as large as the trunk saw."""
-        half = functional.relu(self.first(image))
-        # What is beyond doubt must not drown what the branch sees.
+    def correct(self, image: Tensor, seen: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Return alpha before the sigmoid at half of the image's size, where the trunk saw it."""
+        shallow, features, coarse = seen
+        # Nothing that the trunk says is so sure that the branch could not overrule it.
         doubt = coarse.clamp(-6, 6)
+        half = functional.relu(self.first(image))
         known = torch.cat([features, functional.avg_pool2d(doubt, 2)], 1)
-        x = self.mix(functional.relu(self.second(half) + self.meet(known)))
-        x = functional.interpolate(self.raised(x), scale_factor=2.0, mode="nearest")
-        x = self.fuse(functional.relu(x + half + self.coarse(doubt)))
-        smooth = functional.interpolate(
-            coarse, scale_factor=2.0, mode="bilinear", align_corners=False
+        quarter = functional.relu(self.second(half) + self.meet(known))
+        eighth = functional.relu(self.third(quarter) + self.meet_deep(shallow))
+        raised = functional.interpolate(
+            self.raised(self.mix(eighth)), scale_factor=2.0, mode="nearest"
         )
-        return smooth + functional.pixel_shuffle(self.head(x), 2)
+        fused = self.fuse(functional.relu(raised + quarter))
+        return doubt + functional.pixel_shuffle(self.head(fused), 2)
 
     def logits(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return alpha before the sigmoid: in full, and at half of the resolution."""
-        features, coarse = self.look(functional.avg_pool2d(image, 2))
-        return self.refine(image, features, coarse), coarse
+        """Return alpha before the sigmoid at half of the image's size, and the trunk's own."""
+        seen = self.look(functional.avg_pool2d(image, 2))
+        return self.correct(image, seen), seen[2]
+
+    def half(self, image: Tensor) -> Tensor:
+        """Return alpha at half of the image's size."""
+        return torch.sigmoid(self.logits(image)[0])
+
+    @staticmethod
+    def enlarged(half: Tensor) -> Tensor:
+        """Return alpha at the image's size."""
+        return functional.interpolate(half, scale_factor=2.0, mode="bilinear", align_corners=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return alpha."""
-        return torch.sigmoid(self.logits(image)[0])
+        """Return alpha at the image's size."""
+        return self.enlarged(self.half(image))
 
 
 Network = Portrait | Student

@@ -88,8 +88,8 @@ class Rise(nn.Module):
 class Trunk(nn.Module):
     """image (N, 3, H, W) in [0, 1], sides in multiples of 16, to features and coarse alpha."""
 
-    #: Channels of the features that it returns.
-    CHANNELS = 16
+    #: Channels of the features that it returns, at a quarter and at half of the input's size.
+    CHANNELS = (16, 16)
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,8 +127,11 @@ class Trunk(nn.Module):
                     if name == "sub_block.conv3":
                         nn.init.zeros_(module.weight)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features at half the input's size, and alpha before the sigmoid at its size."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features at a quarter and at half of the input's size, and alpha at its size.
+
+        Alpha is before the sigmoid.
+        """
         half = functional.hardswish(self.conv1(_padded(image, 3)))
         x = functional.relu(self.conv2_1(half))
         x = functional.relu(self.conv2_2(_padded(x, 3)))
@@ -144,9 +147,9 @@ class Trunk(nn.Module):
         x = self.added(x)
         x = functional.relu(self.conv7(x)) * torch.sigmoid(self.conv8(_means(x)))
         x = self.final_block1(x, eighth)
-        x = self.final_block2(x, quarter)
-        features = self.final_block3(x, half)
-        return features, self.conv_transpose(features)
+        shallow = self.final_block2(x, quarter)
+        features = self.final_block3(shallow, half)
+        return shallow, features, self.conv_transpose(features)
 
 
 def load_published(trunk: Trunk, data: Path) -> None:

@@ -77,23 +77,26 @@ def loss_of(network: Network, batch: Batch, settings: Settings) -> Tensor:
     weights = Weights(settings.certainty, settings.pyramid, settings.gradient, settings.soft)
     image = batch.image.contiguous(memory_format=torch.channels_last)
     if isinstance(network, Portrait) and settings.part == "trunk":
-        return loss(network.look(image)[1].float(), batch.alpha, batch.soft, weights)
+        return loss(network.look(image)[2].float(), batch.alpha, batch.soft, weights)
     if isinstance(network, Portrait) and settings.part == "detail":
         with torch.no_grad():
-            features, coarse = network.look(functional.avg_pool2d(image, 2))
-        full = network.refine(image, features, coarse)
-        return loss(full.float(), batch.alpha, batch.soft, weights)
-    full, coarse = network.logits(image)
-    small = functional.avg_pool2d(batch.alpha, full.shape[3] // coarse.shape[3])
-    return loss(full.float(), batch.alpha, batch.soft, weights) + 0.5 * loss(
-        coarse.float(), small, batch.soft, weights
-    )
+            seen = network.look(functional.avg_pool2d(image, 2))
+        return _loss(network.correct(image, seen), batch, weights)
+    found, coarse = network.logits(image)
+    return _loss(found, batch, weights) + 0.5 * _loss(coarse, batch, weights)
+
+
+def _loss(logits: Tensor, batch: Batch, weights: Weights) -> Tensor:
+    """Return the loss of alpha at the size at which a network finds it."""
+    ratio = batch.alpha.shape[3] // logits.shape[3]
+    alpha = functional.avg_pool2d(batch.alpha, ratio) if ratio > 1 else batch.alpha
+    return loss(logits.float(), alpha, batch.soft, weights)
 
 
 def predictor(network: Network, settings: Settings) -> Predict:
     """Return what the trained part of a network predicts."""
     if isinstance(network, Portrait) and settings.part == "trunk":
-        return lambda image: torch.sigmoid(network.look(image)[1])
+        return lambda image: torch.sigmoid(network.look(image)[2])
     return network
 
 

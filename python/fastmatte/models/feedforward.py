@@ -41,6 +41,7 @@ class Feedforward:
     trimap_scale:  factor of the trimap's levels. With one input it is the image's fourth channel.
     alpha:         name of the output, or its place among them.
     alpha_channel: which channel of that output is alpha.
+    stride:        how many times smaller than the image that output is.
     activation:    "sigmoid" where the graph ends in logits.
     foreground:    name of the output that has colours of its own.
     reference:     the authors' script; None where fastmatte is it.
@@ -62,6 +63,7 @@ class Feedforward:
     trimap_scale: float = 1 / 255
     alpha: int | str = 0
     alpha_channel: int = 0
+    stride: int = 1
     activation: Literal["none", "sigmoid"] = "none"
     foreground: str | None = None
 
@@ -171,7 +173,8 @@ class Runner:
         self._guide: AnyTensor = inputs[0][:, 3:] if recipe.takes_channel else inputs[-1]
         alpha, channel = recipe.output(signature), recipe.alpha_channel
         depth = channels_of(alpha, self._layout)
-        result = self._output_like(alpha, depth if isinstance(depth, int) else channel + 1)
+        depth = depth if isinstance(depth, int) else channel + 1
+        result = self._output_like(alpha, depth, recipe.stride)
         outputs: dict[str, Array] = {alpha.name: result}
         self._own: Array | None = None
         for tensor in signature.outputs:
@@ -187,7 +190,7 @@ class Runner:
     @property
     def alpha(self) -> Alpha:
         """The part of the output that is the frame's."""
-        height, width = self._content
+        height, width = (side // self._recipe.stride for side in self._content)
         return self._whole[:height, :width]
 
     @property
@@ -223,15 +226,14 @@ class Runner:
     def reset(self) -> None:
         """Do nothing: there is no memory."""
 
-    def _shape(self, channels: int) -> tuple[int, int, int, int]:
-        height, width = self._size
+    def _shape(self, channels: int, stride: int = 1) -> tuple[int, int, int, int]:
+        height, width = (side // stride for side in self._size)
         nchw = self._layout == "nchw"
         return (1, channels, height, width) if nchw else (1, height, width, channels)
 
-    def _output_like(self, tensor: TensorInfo, channels: int) -> Array:
-        return np.empty(
-            self._shape(channels), "float16" if tensor.dtype == "float16" else "float32"
-        )
+    def _output_like(self, tensor: TensorInfo, channels: int, stride: int = 1) -> Array:
+        dtype = "float16" if tensor.dtype == "float16" else "float32"
+        return np.empty(self._shape(channels, stride), dtype)
 
     def _lay(self, image: Image, pixel_format: PixelFormat, tensor: AnyTensor) -> None:
         fits = self._content == self._size

@@ -16,6 +16,8 @@ MULTIPLE = 32
 def matches(signature: Signature, layout: Layout) -> str | None:
     """Match the official export: "input" of open size to a one-channel "output"."""
     source, result = signature.inputs[0], signature.outputs[0]
+    if len(signature.outputs) > 1:
+        return None
     if layout != "nchw" or (source.name, result.name) != ("input", "output"):
         return None
     if channels_of(result, layout) != 1:

@@ -1,4 +1,8 @@
-"""portrait, the networks that training/ makes: MODNet's contract, at the frame's own aspect."""
+"""portrait, the networks that training/ makes: MODNet's contract, at the frame's own aspect.
+
+They find alpha at half of their input's size. That is what is taken here: a guided filter makes
+more of it than the interpolation which keeps MODNet's contract.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,15 @@ SIDE = 512
 MULTIPLE = 32
 #: Frames longer than this are squashed: too thin a strip would show the network no person.
 LONGEST_ASPECT = 4.0
+HALF = "half"
 
 
 def matches(signature: Signature, layout: Layout) -> str | None:
-    """Recognise nothing: the graph is a MODNet's to look at, and only its name tells them apart."""
-    return None
+    """Match MODNet's names and a second output, alpha at half the size."""
+    names = [tensor.name for tensor in (*signature.inputs, *signature.outputs)]
+    if layout != "nchw" or names != ["input", "output", HALF]:
+        return None
+    return "input [N, 3, height, width] of open size, outputs output and half"
 
 
 def dynamic_size(frame: Size) -> Size:
@@ -32,12 +40,14 @@ def dynamic_size(frame: Size) -> Size:
 
 PORTRAIT = Feedforward(
     name="portrait",
-    networks="what `training/` makes; said by hand, for its graph is a MODNet's",
-    description="as modnet, seen at the frame's own aspect; only by hand, family='portrait'",
+    networks="what `training/` makes",
+    description="as modnet, with a second output half [N, 1, height / 2, width / 2]",
     matches=matches,
     normalisation=MINUS_ONE_TO_ONE,
     sizes="the frame's aspect, as many pixels as 512 x 512",
     dynamic_size=dynamic_size,
     multiple=MULTIPLE,
+    alpha=HALF,
+    stride=2,
     reference=None,
 )
