@@ -204,7 +204,9 @@ def test_training_writes_log_curves_and_checkpoints(pack, tmp_path, monkeypatch)
     monkeypatch.setitem(network.SHAPES, "tiny", TINY)
     settings = train.Settings(network="tiny", steps=2, batch=4, sizes=((32, 32),), warmup=1)
     run = train.Run(tmp_path, settings, CPU)
-    train.train(run, pack, minutes=9, every=1, validation_count=4, validation_side=32, workers=0)
+    train.train(
+        run, pack, minutes=9, until=9, every=1, validation_count=4, validation_side=32, workers=0
+    )
     rows = (tmp_path / train.LOG).read_text().splitlines()
     assert rows[0].split(",")[:3] == ["step", "seconds", "rate"]
     assert [row.split(",")[0] for row in rows[1:]] == ["1", "2"]

@@ -6,6 +6,7 @@ import argparse
 import csv
 import math
 import os
+import sys
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -238,20 +239,22 @@ def train(
     pack: Path,
     *,
     minutes: float,
+    until: int,
     every: int,
     validation_count: int,
     validation_side: int,
     workers: int,
 ) -> None:
-    """Train until the last step or the time is over, validating and saving every so often."""
+    """Train until a step or the time is over, validating and saving every so often."""
     settings = run.settings
+    last = min(until, settings.steps)
     composer = Composer(load(pack, held_out=False), seed=settings.seed, busts=settings.busts)
     steps = Steps(composer, settings.batch, settings.sizes, settings.steps)
     batches = iter(
         DataLoader(
             steps,
             batch_size=None,
-            sampler=range(run.step, settings.steps),
+            sampler=range(run.step, last),
             num_workers=workers,
             prefetch_factor=8 if workers else None,
         )
@@ -262,10 +265,10 @@ def train(
     )
     run.folder.mkdir(parents=True, exist_ok=True)
     start, losses = time.monotonic(), []
-    while run.step < settings.steps:
+    while run.step < last:
         losses.append(run.advance(next(batches)))
         over = time.monotonic() - start > minutes * 60
-        if run.step % every and run.step < settings.steps and not over:
+        if run.step % every and run.step < last and not over:
             continue
         figures, shown = validation.measure(predictor(run.average, settings))
         row = {
@@ -303,6 +306,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder; resumed where it exists")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this long")
+    parser.add_argument("--until", type=int, default=sys.maxsize, help="stop after this step")
     parser.add_argument("--every", type=int, default=1000, help="steps between validations")
     parser.add_argument("--validation-count", type=int, default=256)
     parser.add_argument("--validation-side", type=int, default=256)
@@ -344,6 +348,7 @@ def main() -> None:
         run,
         arguments.pack,
         minutes=arguments.minutes,
+        until=arguments.until,
         every=arguments.every,
         validation_count=arguments.validation_count,
         validation_side=arguments.validation_side,
