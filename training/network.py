@@ -184,12 +184,13 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.body = nn.Sequential(
+            Convolve(channels, channels), Convolve(channels, channels, linear=True)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the refined features."""
-        return functional.relu(x + self.conv2(functional.relu(self.conv1(x))))
+        return functional.relu(x + self.body(x))
 
 
 class Portrait(nn.Module):
@@ -207,25 +208,17 @@ class Portrait(nn.Module):
         super().__init__()
         self.trunk = Trunk()
         shallow, features = Trunk.CHANNELS
-        self.first = nn.Conv2d(3, fine, 3, stride=2, padding=1)
-        self.second = nn.Conv2d(fine, wide, 3, stride=2, padding=1)
-        self.meet = nn.Conv2d(features + 1, wide, 1)
-        self.third = nn.Conv2d(wide, deep, 3, stride=2, padding=1)
-        self.meet_deep = nn.Conv2d(shallow, deep, 1)
+        self.first = Convolve(3, fine, stride=2)
+        self.second = Convolve(fine, wide, stride=2, linear=True)
+        self.meet = Convolve(features + 1, wide, 1, linear=True)
+        self.third = Convolve(wide, deep, stride=2, linear=True)
+        self.meet_deep = Convolve(shallow, deep, 1, linear=True)
         self.mix = nn.Sequential(Residual(deep), Residual(deep))
-        self.raised = nn.Conv2d(deep, wide, 1)
+        self.raised = Convolve(deep, wide, 1, linear=True)
         self.fuse = Residual(wide)
         self.head = nn.Conv2d(wide, 4, 3, padding=1)
-        inside = {id(module) for module in self.trunk.modules()}
-        for module in self.modules():
-            if (
-                isinstance(module, nn.Conv2d)
-                and module.bias is not None
-                and id(module) not in inside
-            ):
-                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-                nn.init.zeros_(module.bias)
         nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def look(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what the trunk sees in an image of its size, in [-1, 1].
@@ -240,7 +233,7 @@ class Portrait(nn.Module):
         shallow, features, coarse = seen
         # Nothing that the trunk says is so sure that the branch could not overrule it.
         doubt = coarse.clamp(-6, 6)
-        half = functional.relu(self.first(image))
+        half = self.first(image)
         known = torch.cat([features, functional.avg_pool2d(doubt, 2)], 1)
         quarter = functional.relu(self.second(half) + self.meet(known))
         eighth = functional.relu(self.third(quarter) + self.meet_deep(shallow))
