@@ -98,8 +98,8 @@ class Outcome:
     "--model",
     envvar="FASTMATTE_MODEL",
     show_envvar=True,
-    metavar="PATH",
-    help="The matting network, an ONNX file.",
+    metavar="NAME|PATH",
+    help="The matting network: an ONNX file, or the name of a known one.",
 )
 @network_options
 @click.option("-r", "--recursive", is_flag=True, help="Look into the folders of a folder, too.")
@@ -118,6 +118,7 @@ def cut(
     size: Size | None,
     refine: Literal["guided", "none"],
     threads: int | None,
+    commercial_only: bool,
     recursive: bool,
     overwrite: bool,
     as_json: bool,
@@ -148,8 +149,8 @@ def cut(
     naming = NAMINGS[what]
     if model is None:
         raise click.UsageError(
-            "no network is named: give an ONNX file with --model PATH, "
-            "or name one in the environment variable FASTMATTE_MODEL"
+            "no network is named: give an ONNX file with --model PATH or a name that `fastmatte "
+            "models` lists with --model NAME, or set the environment variable FASTMATTE_MODEL"
         )
     besides = None if output in (None, STREAM) else Path(str(output))
     found = list(
@@ -176,7 +177,14 @@ def cut(
     make = _maker(what, behind, linear_light=linear_light)
     import fastmatte as fm
 
-    matter = fm.Matter(model, family=family, size=size, refine=refine, threads=threads)
+    matter = fm.Matter(
+        model,
+        family=family,
+        size=size,
+        refine=refine,
+        threads=threads,
+        commercial_only=commercial_only,
+    )
     if folder is not None and sources:
         make_folder(folder)
     goal_of = dict(zip(sources, goals, strict=True))

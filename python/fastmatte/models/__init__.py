@@ -1,9 +1,11 @@
-"""Families of matting networks, and which one a graph belongs to."""
+"""Matting networks: their families, which one a graph belongs to, and those known by name."""
 
 from __future__ import annotations
 
 from fastmatte.engines.base import Signature
 from fastmatte.errors import ModelError
+from fastmatte.models.catalogue import Commercial, Download, KnownModel, find, known
+from fastmatte.models.download import pull
 from fastmatte.models.family import Family
 from fastmatte.models.modnet import MODNET
 from fastmatte.models.portrait import PORTRAIT
@@ -12,10 +14,25 @@ from fastmatte.models.salient import SALIENT
 from fastmatte.models.selfie import SELFIE
 from fastmatte.models.softmax import SOFTMAX
 from fastmatte.models.spec import ModelSpec
+from fastmatte.models.store import cache_folder, is_local, path_of
 
 FAMILIES: dict[str, Family] = {f.name: f for f in (MODNET, PORTRAIT, RVM, SALIENT, SELFIE, SOFTMAX)}
 
-__all__ = ["FAMILIES", "Family", "ModelSpec", "choose_family"]
+__all__ = [
+    "FAMILIES",
+    "Commercial",
+    "Download",
+    "Family",
+    "KnownModel",
+    "ModelSpec",
+    "cache_folder",
+    "choose_family",
+    "find",
+    "is_local",
+    "known",
+    "path_of",
+    "pull",
+]
 
 
 def choose_family(spec: ModelSpec, signature: Signature) -> tuple[Family, str]:
