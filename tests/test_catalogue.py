@@ -68,6 +68,11 @@ def test_a_download_is_whole(row):
         assert len(digest) == LENGTHS[algorithm]
 
 
+@pytest.mark.xfail(reason="the families are on their way", strict=True)
+def test_every_family_is_one_that_fastmatte_runs():
+    assert {row.spec.family for row in fm.models.known()} <= set(fm.models.FAMILIES)
+
+
 def test_no_two_rows_are_one_file():
     downloads = [row.download for row in fm.models.known() if row.download]
     assert len({download.url for download in downloads}) == len(downloads)

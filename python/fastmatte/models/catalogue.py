@@ -114,8 +114,6 @@ RVM_SILENT = "The code is GPL-3.0; the authors have not said whether the weights
 ADOBE = "Trained on Adobe's data set, which is for research."
 EXPORT = "Published as a Paddle model, without a licence of its own: export it with paddle2onnx."
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-
 _ROWS = (
     KnownModel(
         "modnet",
@@ -228,7 +226,7 @@ _ROWS = (
     ),
     KnownModel(
         "bgmv2-mobilenetv2-720p",
-        ModelSpec("bgmv2-mobilenetv2-720p.onnx", family="bgmv2"),
+        ModelSpec("bgmv2-mobilenetv2-720p.onnx", family="bgmv2-refine"),
         licence="MIT",
         commercial="yes",
         source=BGMV2,
@@ -248,7 +246,7 @@ _ROWS = (
     ),
     KnownModel(
         "bgmv2-mobilenetv2",
-        ModelSpec("bgmv2-mobilenetv2.onnx", family="bgmv2"),
+        ModelSpec("bgmv2-mobilenetv2.onnx", family="bgmv2-refine"),
         licence="MIT",
         commercial="yes",
         source=BGMV2,
@@ -257,7 +255,7 @@ _ROWS = (
     ),
     KnownModel(
         "bgmv2-resnet50",
-        ModelSpec("bgmv2-resnet50.onnx", family="bgmv2"),
+        ModelSpec("bgmv2-resnet50.onnx", family="bgmv2-refine"),
         licence="MIT",
         commercial="yes",
         source=BGMV2,
@@ -265,7 +263,7 @@ _ROWS = (
     ),
     KnownModel(
         "vitmatte-small",
-        ModelSpec("vitmatte-small.onnx", family="vitmatte"),
+        ModelSpec("vitmatte-small.onnx", family="vitmatte-hf"),
         licence="Apache-2.0 or MIT",
         commercial="unclear",
         source=VITMATTE,
@@ -279,7 +277,7 @@ _ROWS = (
     ),
     KnownModel(
         "vitmatte-small-d646",
-        ModelSpec("vitmatte-small-d646.onnx", family="vitmatte"),
+        ModelSpec("vitmatte-small-d646.onnx", family="vitmatte-hf"),
         licence="Apache-2.0 or MIT",
         commercial="unclear",
         source=VITMATTE,
@@ -349,9 +347,7 @@ _ROWS = (
     ),
     KnownModel(
         "isnet-general-use",
-        ModelSpec(
-            "isnet-general-use.onnx", family="salient", mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0)
-        ),
+        ModelSpec("isnet-general-use.onnx", family="isnet-general-use"),
         licence="Apache-2.0 (code)",
         commercial="unclear",
         source=DIS,
@@ -365,7 +361,7 @@ _ROWS = (
     ),
     KnownModel(
         "isnet-anime",
-        ModelSpec("isnet-anime.onnx", family="salient", mean=IMAGENET_MEAN, std=(1.0, 1.0, 1.0)),
+        ModelSpec("isnet-anime.onnx", family="isnet-anime"),
         licence="Apache-2.0",
         commercial="unclear",
         source="https://github.com/SkyTNT/anime-segmentation",
@@ -441,7 +437,8 @@ _ROWS = (
     ),
     KnownModel(
         "rmbg-1.4",
-        ModelSpec("rmbg-1.4.onnx", family="salient", mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0)),
+        # BRIA's own example subtracts 0.5 and divides by 1, as IS-Net's does.
+        ModelSpec("rmbg-1.4.onnx", family="isnet-general-use"),
         licence="bria-rmbg-1.4",
         commercial="no",
         source="https://huggingface.co/briaai/RMBG-1.4",
@@ -454,7 +451,7 @@ _ROWS = (
     ),
     KnownModel(
         "rmbg-2.0",
-        ModelSpec("rmbg-2.0.onnx", family="salient"),
+        ModelSpec("rmbg-2.0.onnx", family="bria-rmbg"),
         licence="CC BY-NC 4.0",
         commercial="no",
         source="https://huggingface.co/briaai/RMBG-2.0",
@@ -489,16 +486,16 @@ _ROWS = (
             ("pp-modnet-mobilenetv2", "paddle-modnet", 6.5),
             ("pp-modnet-hrnet-w18", "paddle-modnet", 10.2),
             ("pp-modnet-resnet50-vd", "paddle-modnet", 92.2),
-            ("pp-mattingv2-512", "pp-matting", 8.95),
-            ("pp-matting-512", "pp-matting", 24.5),
-            ("pp-matting-1024", "pp-matting", 24.5),
+            ("pp-mattingv2-512", "pp-matting-512", 8.95),
+            ("pp-matting-512", "pp-matting-512", 24.5),
+            ("pp-matting-1024", "pp-matting-1024", 24.5),
             ("pp-humanmatting", "pp-humanmatting", 63.9),
             ("pp-dim-vgg16", "dim", 28.4),
         )
     ),
     KnownModel(
         "dim-foamliu",
-        ModelSpec("dim-foamliu.onnx", family="dim"),
+        ModelSpec("dim-foamliu.onnx", family="dim-4channel"),
         licence="MIT (code)",
         commercial="no",
         source="https://github.com/foamliu/Deep-Image-Matting-PyTorch",
@@ -506,7 +503,7 @@ _ROWS = (
     ),
     KnownModel(
         "dim-huochaitiantang",
-        ModelSpec("dim-huochaitiantang.onnx", family="dim"),
+        ModelSpec("dim-huochaitiantang.onnx", family="dim-4channel"),
         licence="none",
         commercial="no",
         source="https://github.com/huochaitiantang/pytorch-deep-image-matting",
