@@ -361,6 +361,15 @@ def test_a_cache_that_may_not_be_written_is_said_so(known, cache):
     assert "FASTMATTE_CACHE" in errors
 
 
+def test_a_cache_that_may_not_be_written_serves_what_it_has(known, cache, server):
+    row = known()
+    fm.models.pull(NAME)
+    (cache / "tiny.onnx.lock").unlink()
+    (cache / "tiny.onnx.lock").mkdir()  # what nobody, root included, can open and lock
+    assert fm.models.pull(NAME) == store.path_of(row)
+    assert server.asked == [None]
+
+
 def test_a_full_disk_is_said_so_and_the_beginning_kept(known, cache, server):
     pytest.importorskip("resource", reason="this system has no limits to set")
     row = known()

@@ -61,11 +61,11 @@ def document(model: KnownModel) -> dict[str, Any]:
         "note": model.note,
         "source": model.source,
         "parameters": None if model.parameters is None else round(1e6 * model.parameters),
+        "bytes": bytes_of(model),
         "download": None
         if download is None
         else {
             "url": download.url,
-            "bytes": download.size,
             "hashes": list(download.hashes),
             "published": download.published,
         },
@@ -74,10 +74,20 @@ def document(model: KnownModel) -> dict[str, Any]:
     }
 
 
+def bytes_of(model: KnownModel) -> int | None:
+    """Return the size of a model's file: the one that is here, else the one that is published."""
+    from fastmatte.models import is_local, path_of
+
+    if is_local(model):
+        return path_of(model).stat().st_size
+    return None if model.download is None else model.download.size
+
+
 def size_of(model: KnownModel) -> str:
     """Say how large a model is, with whatever is known: its file, else its parameters."""
-    if model.download is not None and model.download.size is not None:
-        return megabytes(model.download.size)
+    size = bytes_of(model)
+    if size is not None:
+        return megabytes(size)
     return "?" if model.parameters is None else f"{model.parameters:.3g} M params"
 
 

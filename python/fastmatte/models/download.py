@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -61,14 +61,17 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
     if model.download is None:
         raise ModelError(f"{name} cannot be pulled. {how_to_get(model)}")
     path = path_of(model)
+    # Where it is here, the folder need not be one that may be written.
+    with suppress(ModelError):
+        return require_local(model)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path.with_name(f"{path.name}.lock"), report):
-            try:
+            # Whoever was waited for has brought it.
+            with suppress(ModelError):
                 return require_local(model)
-            except ModelError:
-                _fetch(model, path, report)
-                return path
+            _fetch(model, path, report)
+            return path
     except OSError as error:
         raise ModelError(
             f"{cache_folder()}: the cache folder cannot be written: {error.strerror or error}.\n"
@@ -147,7 +150,7 @@ def _transfer(download: Download, part: Path, report: Progress) -> bool:
             report("downloading", start, total)
             while True:
                 try:
-                    chunk = response.read(CHUNK)
+                    chunk = response.read1(CHUNK)
                 except (OSError, HTTPException):
                     return False
                 if not chunk:
