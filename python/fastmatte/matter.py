@@ -100,14 +100,14 @@ class Matter:
         require_external_data_inside(path)
         opened = open_engine(path, engine=engine, precision=precision, threads=threads)
         family_found, self._reason = choose_family(spec, opened.signature)
-        if self._known is not None and family is None:
-            along = self._known.comes_along
-            self._reason = "comes with fastmatte" if along else "from the catalogue"
         self._pipeline = Pipeline(opened, family_found, spec, chosen_refine, threads)
         # A size the graph cannot take is reported here, not by the first frame.
         self._pipeline.input_size((1, 1))
         self._idle: list[tuple[Size, Runner]] = []
         self._lock = threading.Lock()
+        if self._known is not None and family is None:
+            along = self._known.comes_along
+            self._reason = "comes with fastmatte" if along else "from the catalogue"
 
     def __repr__(self) -> str:
         engine, pipeline = self._pipeline.engine, self._pipeline
