@@ -25,7 +25,7 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
 
 
 def network_options(function: Function) -> Function:
-    """Add what says how a network is run: family, size, refine, threads, whose weights."""
+    """Add what says how a network is run: family, size, refine and threads."""
     options = (
         click.option(
             "--family", metavar="NAME", help="The network's family, if it is not recognised."
@@ -48,11 +48,6 @@ def network_options(function: Function) -> Function:
             type=click.IntRange(1, 1024),
             metavar="N",
             help="How many threads may work; one per processor without it.",
-        ),
-        click.option(
-            "--commercial-only",
-            is_flag=True,
-            help="Refuse weights that are not known to be free for commercial use.",
         ),
     )
     for option in reversed(options):
