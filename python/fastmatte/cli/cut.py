@@ -101,12 +101,12 @@ class Outcome:
     metavar="NAME|PATH",
     help="The matting network: an ONNX file, or the name of a known one.",
 )
-@network_options
 @click.option(
     "--commercial-only",
     is_flag=True,
     help="Refuse weights that are not known to be free for commercial use.",
 )
+@network_options
 @click.option("-r", "--recursive", is_flag=True, help="Look into the folders of a folder, too.")
 @click.option("--overwrite", is_flag=True, help="Replace results that are already there.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document of what was done.")
