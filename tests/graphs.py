@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -19,7 +20,7 @@ def _save(path, nodes, inputs, outputs, constants=()):
         [value(*i) for i in inputs],
         [value(*o) for o in outputs],
         [
-            helper.make_tensor(name, TensorProto.FLOAT, [len(values)] if values else [], values)
+            helper.make_tensor(name, TensorProto.FLOAT, np.shape(values), np.ravel(values))
             for name, values in constants
         ],
     )
@@ -53,17 +54,63 @@ def modnet(path, **options):
     return brightness(path, **options)
 
 
-def modnet_half(path):
-    """The same computed in float32 between a float16 input and output."""
-    brightness(path)
+def halved(path, keep=()):
+    """Give a graph float16 inputs and outputs but for keep, and compute in float32 between them."""
     model = onnx.load(path)
     graph = model.graph
+    wide = {}
     for value in (*graph.input, *graph.output):
-        value.type.tensor_type.elem_type = TensorProto.FLOAT16
-    graph.node[0].input[0] = "wide"
-    graph.node[-1].output[0] = "alpha"
-    graph.node.insert(0, helper.make_node("Cast", ["input"], ["wide"], to=TensorProto.FLOAT))
-    graph.node.append(helper.make_node("Cast", ["alpha"], ["output"], to=TensorProto.FLOAT16))
+        if value.name not in keep:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
+            wide[value.name] = f"{value.name}_wide"
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                names[i] = wide.get(name, name)
+    for i, value in enumerate(graph.input):
+        if value.name in wide:
+            cast = helper.make_node("Cast", [value.name], [wide[value.name]], to=TensorProto.FLOAT)
+            graph.node.insert(i, cast)
+    for value in graph.output:
+        cast = helper.make_node("Cast", [wide[value.name]], [value.name], to=TensorProto.FLOAT16)
+        graph.node.append(cast)
+    onnx.save(model, path)
+    return path
+
+
+def modnet_half(path):
+    return halved(brightness(path))
+
+
+def rvm_half(path):
+    """States and images are float16, downsample_ratio stays float32."""
+    return halved(rvm(path), keep=("downsample_ratio",))
+
+
+def rvm_frozen(path):
+    """Made ready by constants: no downsample_ratio, every size fixed."""
+    model = onnx.load(rvm(path))
+    graph = model.graph
+    del graph.input[-1]
+    sizes = {"src": (3, 48, 64)} | {f"r{k}i": (1, 48 >> k, 64 >> k) for k in range(1, 5)}
+    for value in graph.input:
+        for axis, side in enumerate((1, *sizes[value.name])):
+            value.type.tensor_type.shape.dim[axis].dim_value = side
+    onnx.save(model, path)
+    return path
+
+
+def not_numbers(path):
+    """A MODNet signature whose output is not a number wherever the image is black."""
+    brightness(path, slope=-SLOPE)
+    model = onnx.load(path)
+    model.graph.node[-1].output[0] = "alpha"
+    model.graph.node.extend(
+        [
+            helper.make_node("Sub", ["alpha", "alpha"], ["nothing"]),
+            helper.make_node("Div", ["nothing", "nothing"], ["output"]),
+        ]
+    )
     onnx.save(model, path)
     return path
 
@@ -153,6 +200,123 @@ def rvm(path):
         + [(f"{s}o", ("b", 1, f"oh{s}", f"ow{s}")) for s in states],
         [("most", [0.8]), ("rest", [0.2]), ("half", [0.5])],
     )
+
+
+def rvm_ratio(path):
+    """pha is downsample_ratio everywhere."""
+    model = onnx.load(rvm(path))
+    nodes = model.graph.node
+    found = next(node for node in nodes if node.output[0] == "pha")
+    found.output[0] = "unused"
+    nodes.extend(
+        [
+            helper.make_node("Sub", ["unused", "unused"], ["zero"]),
+            helper.make_node("Add", ["zero", "downsample_ratio"], ["pha"]),
+        ]
+    )
+    onnx.save(model, path)
+    return path
+
+
+def contract(path, inputs, outputs, *, logits=False, levels=None, channel=0, foreground=None):
+    """alpha = sigmoid of a 3 x 3 convolution over all inputs, and its mean: neighbours, borders and
+    what is added to them count.
+
+    inputs:     name -> shape, in the order in which they are concatenated.
+    outputs:    names; alpha is the first but for "pha", and every other but foreground is junk.
+    levels:     an input of 0..255 that the graph divides by itself.
+    channel:    of the output that is alpha; those before it hold 1 - alpha.
+    """
+    depth = sum(shape[3 if shape[3] == 3 else 1] for shape in inputs.values())
+    kernel = np.random.default_rng(depth).normal(0, 1, (1, depth, 3, 3)) / np.sqrt(9 * depth)
+    nodes, parts = [], []
+    for name, shape in inputs.items():
+        part = name
+        if shape[3] == 3:
+            nodes.append(helper.make_node("Transpose", [name], [f"{name}_t"], perm=[0, 3, 1, 2]))
+            part = f"{name}_t"
+        if name == levels:
+            nodes.append(helper.make_node("Div", [name, "white"], [f"{name}_s"]))
+            part = f"{name}_s"
+        parts.append(part)
+    last = next(iter(inputs.values()))[3] == 3
+    alpha = "pha" if "pha" in outputs else outputs[0]
+    nodes += [
+        helper.make_node("Concat", parts, ["all"], axis=1),
+        helper.make_node("Conv", ["all", "kernel"], ["near"], pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", ["near"], ["mean"]),
+        helper.make_node("Add", ["near", "mean"], ["logit"]),
+        helper.make_node("Identity" if logits else "Sigmoid", ["logit"], ["plane"]),
+    ]
+    if channel:
+        nodes += [
+            helper.make_node("Sub", ["one", "plane"], ["rest"]),
+            helper.make_node("Concat", ["rest"] * channel + ["plane"], [alpha], axis=1),
+        ]
+    elif last:
+        nodes.append(helper.make_node("Transpose", ["plane"], [alpha], perm=[0, 2, 3, 1]))
+    else:
+        nodes.append(helper.make_node("Identity", ["plane"], [alpha]))
+    sides = ("oh", "ow")
+    shapes = dict.fromkeys(outputs, (None, None, *sides))
+    shapes[alpha] = (None, *sides, 1) if last else (None, channel + 1, *sides)
+    for name in outputs:
+        if name == foreground:
+            nodes.append(helper.make_node("Mul", [next(iter(inputs)), "most"], [name]))
+        elif name != alpha:
+            nodes.append(helper.make_node("Neg", ["logit"], [name]))
+    used = {name for node in nodes for name in node.input}
+    constants = [("kernel", kernel), ("white", [255.0]), ("one", [1.0]), ("most", [0.8])]
+    constants = [(name, values) for name, values in constants if name in used]
+    return _save(path, nodes, inputs.items(), [(n, shapes[n]) for n in outputs], constants)
+
+
+OPEN = ("batch", 3, "height", "width")
+OPEN_FOUR = ("batch", 4, "height", "width")
+SMALL, LARGE = (1, 3, 320, 320), (1, 3, 1024, 1024)
+PAIR = {"src": OPEN, "bgr": OPEN}
+#: Keyword arguments of contract() for each published signature.
+CONTRACTS = {
+    "modnet": {"inputs": {"input": OPEN}, "outputs": ["output"]},
+    "paddle": {"inputs": {"img": OPEN}, "outputs": ["sigmoid_5.tmp_0", "sigmoid_3.tmp_0"]},
+    "dim": {
+        "inputs": {"img": OPEN, "trimap": ("batch", 1, "height", "width")},
+        "outputs": ["clip_0.tmp_0"],
+        "levels": "trimap",
+    },
+    "four": {"inputs": {"x": OPEN_FOUR}, "outputs": ["y"]},
+    "vitmatte": {"inputs": {"x": OPEN_FOUR}, "outputs": ["phas"]},
+    "vitmatte-hf": {"inputs": {"pixel_values": OPEN_FOUR}, "outputs": ["alphas"]},
+    "bgmv2-refine": {
+        "inputs": PAIR,
+        "outputs": ["pha", "fgr", "pha_sm", "fgr_sm", "err_sm", "ref_sm"],
+        "foreground": "fgr",
+    },
+    "bgmv2-base": {"inputs": PAIR, "outputs": ["pha", "fgr", "err", "hid"], "foreground": "fgr"},
+    "salient": {"inputs": {"input.1": SMALL}, "outputs": ["1959", "1960", "1961"]},
+    "large": {"inputs": {"x": LARGE}, "outputs": ["y"]},
+    "birefnet": {
+        "inputs": {"input_image": LARGE},
+        "outputs": ["output_image"],
+        "logits": True,
+    },
+    "selfie": {"inputs": {"pixel_values": ("batch", 3, 256, 256)}, "outputs": ["alphas"]},
+    "selfie-nhwc": {"inputs": {"input_1:0": (1, 256, 256, 3)}, "outputs": ["activation_10"]},
+    "mmnet": {"inputs": {"input": (1, 3, 256, 256)}, "outputs": ["output"]},
+    "softmax": {
+        "inputs": {"x": (None, 3, None, None)},
+        "outputs": ["save_infer_model/scale_0.tmp_1"],
+        "channel": 1,
+    },
+}
+
+
+def dim(path):
+    return contract(path, **CONTRACTS["dim"])
+
+
+def bgmv2(path):
+    return contract(path, **CONTRACTS["bgmv2-refine"])
 
 
 def unknown(path):

@@ -68,7 +68,6 @@ def test_a_download_is_whole(row):
         assert len(digest) == LENGTHS[algorithm]
 
 
-@pytest.mark.xfail(reason="the families are on their way", strict=True)
 def test_every_family_is_one_that_fastmatte_runs():
     assert {row.spec.family for row in fm.models.known()} <= set(fm.models.FAMILIES)
 

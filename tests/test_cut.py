@@ -99,6 +99,81 @@ def test_a_cutout_lies_beside_its_photo(tmp_path, cut):
     assert result.stderr.endswith(" ms each\n")
 
 
+def trimap(width=64, height=48):
+    """Unknown in the middle half, sure at both ends."""
+    values = np.full((height, width), 128, np.uint8)
+    values[:, : width // 4] = 0
+    values[:, -width // 4 :] = 255
+    return values
+
+
+def test_networks_that_need_a_trimap_get_it(tmp_path, cut, graph):
+    photos = [
+        save(tmp_path / f"{name}.png", RNG.integers(0, 256, (48, 64, 3), np.uint8)) for name in "ab"
+    ]
+    known = {"a": trimap(), "b": trimap()[:, ::-1].copy()}
+    for name, values in known.items():
+        save(tmp_path / "trimaps" / f"{name}.png", values)
+    model = ("--model", graph("dim"), "--what", "alpha", "-o", f"{tmp_path / 'out'}/")
+    assert cut(*photos, *model, "--trimap", tmp_path / "trimaps").exit_code == 0
+    matter = fm.Matter(graph("dim"))
+    for photo in photos:
+        expected = matter.alpha(
+            load(photo), trimap=known[photo.stem], out=np.empty((48, 64), np.uint8)
+        )
+        np.testing.assert_array_equal(load(tmp_path / "out" / photo.name), expected)
+    one = cut(photos[0], *model, "--overwrite", "--trimap", tmp_path / "trimaps" / "a.png")
+    assert one.exit_code == 0, one.output
+
+
+def test_networks_that_need_an_empty_scene_get_it(tmp_path, cut, graph):
+    photo = save(tmp_path / "a.png", RNG.integers(0, 256, (48, 64, 3), np.uint8))
+    plate = save(tmp_path / "empty.png")
+    out = tmp_path / "out.png"
+    model = ("--model", graph("bgmv2"), "--what", "alpha", "-o", out)
+    assert cut(photo, *model, "--background-plate", plate).exit_code == 0
+    matter = fm.Matter(graph("bgmv2"))
+    expected = matter.alpha(load(photo), background=scene(), out=np.empty((48, 64), np.uint8))
+    np.testing.assert_array_equal(load(out), expected)
+
+
+def test_what_is_wrong_with_guidance_is_said(tmp_path, cut, graph):
+    photo, other = save(tmp_path / "a.png"), save(tmp_path / "b.png")
+    save(tmp_path / "trimaps" / "a.png", trimap(63))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.png").write_bytes(b"PNG")
+    cases = [
+        (("--trimap", "none.png"), 2, "--trimap: none.png: no such file"),
+        (("--background-plate", "none.png"), 2, "--background-plate: none.png: no such file"),
+        ((other, "--trimap", photo), 2, "is one file for 2 photos: name a folder"),
+        ((), 1, "a.png: trimap: expected a trimap, (H, W) uint8 of 0, 128 and 255"),
+        (("--trimap", tmp_path / "trimaps"), 1, "expected the image's size, 48 x 64, got 48 x 63"),
+        (("--trimap", tmp_path / "empty"), 1, "expected one trimap called a, got 0"),
+        (("--trimap", tmp_path / "broken.png"), 1, "broken.png: "),
+        (("--trimap", photo), 1, "expected nothing but 0"),
+    ]
+    grey = np.full((48, 64), 7, np.uint8)
+    save(photo, grey)
+    for arguments, code, message in cases:
+        result = cut(photo, *arguments, "--model", graph("dim"), "-o", f"{tmp_path}/out/")
+        assert (result.exit_code, message in result.stderr) == (code, True), result.output
+    result = cut(photo, "--trimap", photo)
+    assert "trimap: expected none, for family 'modnet' takes neither" in result.stderr
+    assert names(tmp_path / "out") == []
+
+
+def test_the_authors_own_way_is_a_mode(tmp_path, cut, graph):
+    photo = save(tmp_path / "a.png", RNG.integers(0, 256, (48, 64, 3), np.uint8))
+    for mode in ("fast", "reference"):
+        out = tmp_path / f"{mode}.png"
+        model = ("--model", graph("selfie"), "--what", "alpha", "--mode", mode, "-o", out)
+        assert cut(photo, *model).exit_code == 0
+        matter = fm.Matter(graph("selfie"), mode=mode)
+        expected = matter.alpha(load(photo), out=np.empty((48, 64), np.uint8))
+        np.testing.assert_array_equal(load(out), expected)
+    assert (load(tmp_path / "fast.png") != load(tmp_path / "reference.png")).any()
+
+
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".tiff", ".PNG"])
 def test_the_suffix_chooses_the_format(tmp_path, cut, suffix):
     photo = save(tmp_path / "photo.png")

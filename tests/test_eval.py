@@ -173,6 +173,15 @@ def test_table_is_worst_first(folders, alpha):
     assert rows[0].split()[3] == f"{1000 * metrics.mad(alpha(5), alpha()):.2f}"
 
 
+def test_a_network_that_needs_a_trimap_is_given_the_pairs(folders, graph):
+    images, trimaps = folders / "photos", folders / "trimaps"
+    arguments = ("--model", graph("dim"), "--images", images, "--json", folders / "truth")
+    result = run(*arguments, "--trimaps", trimaps)
+    assert result.exit_code == 0, result.output
+    assert {row["name"] for row in json.loads(result.stdout)["images"]} == {"a", "b", "c"}
+    assert "trimap: expected a trimap" in run(*arguments).stderr
+
+
 def test_a_network_is_judged_on_images(folders, graph):
     result = run(
         *("--model", graph("modnet"), "--size", "32", "--threads", 1),

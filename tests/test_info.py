@@ -88,6 +88,25 @@ def test_a_model_as_text(graph, name):
     assert inputs == (6 if name == "rvm" else 1)
 
 
+def test_a_model_tells_what_it_needs_and_how_it_is_fed(graph):
+    rows = [
+        line.split("  ", 1)
+        for line in info(graph("dim"), "--mode", "reference").stdout.splitlines()
+    ]
+    rows = {label: value.strip() for label, value in rows}
+    assert rows["size"] == "the frame's own, long side at most 3840"
+    assert rows["normalised"] == "(x * 0.00392157 - (0.5, 0.5, 0.5)) / (0.5, 0.5, 0.5)"
+    assert rows["needs"] == "trimap"
+    assert (rows["mode"], rows["refine"]) == ("reference", "none")
+    assert "note" not in rows
+    text = info(graph("rvm_half")).stdout
+    assert text.count("note ") == 2
+    assert "single images start without memory" in text
+    document = json.loads(info(graph("rvm"), "--json").stdout)
+    assert document["guidance"] is None
+    assert len(document["notes"]) == 1
+
+
 def test_a_model_of_no_known_family_can_be_named(graph):
     result = info(graph("unknown"))
     assert result.exit_code == 1

@@ -176,8 +176,9 @@ def _list(names: Sequence[str]) -> str:
 def compare(pair: Pair, *, matter: Matter | None = None, threads: int | None = None) -> Comparison:
     """Read the files of a pair and score its prediction.
 
-    matter: predicts from the image where the pair has no alpha. A transparent image is laid over
-            white for it, and its result lets through no more than the image does.
+    matter: predicts from the image where the pair has no alpha, and from the trimap where it needs
+            one. A transparent image is laid over white for it, and its result lets through no more
+            than the image does.
 
     Raises OSError, and FastmatteError, naming the file, for one that is no image or holds no alpha,
     sizes that differ, and a trimap of other values than 0, 128 and 255 or without any 128.
@@ -189,7 +190,8 @@ def compare(pair: Pair, *, matter: Matter | None = None, threads: int | None = N
     if pair.alpha is not None:
         alpha = _read(pair.alpha, images.read_alpha)
     elif photo is not None and matter is not None:
-        alpha = photo.matte(matter).alpha
+        needed = trimap if matter.guidance == "trimap" else None
+        alpha = photo.matte(matter, trimap=needed).alpha
     else:
         raise ValueError("pair: expected an alpha, or an image and a matter, got neither")
     shown = None if photo is None else photo.over(images.WHITE)

@@ -139,12 +139,16 @@ class Photo:
         height, width, _ = self.pixels.shape
         return height, width
 
-    def matte(self, matter: Matter) -> Matte:
+    def matte(
+        self, matter: Matter, *, trimap: Pixels | None = None, background: Pixels | None = None
+    ) -> Matte:
         """Return the matte of the photograph, which lets through no more than the file does.
+
+        trimap, background: as calling a Matter takes them.
 
         The network sees white where the file is transparent: it was trained on photographs.
         """
-        matte = matter(self.over(WHITE))
+        matte = matter(self.over(WHITE), trimap=trimap, background=background)
         return matte if self.alpha is None else matte.within(self.alpha)
 
     def over(self, colour: Colour) -> Pixels:

@@ -19,9 +19,10 @@ from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
 from fastmatte.engines import EngineName, Precision, Signature, open_engine
 from fastmatte.graph import require_external_data_inside
+from fastmatte.guidance import Guidance
 from fastmatte.matte import Matte
 from fastmatte.models import Commercial, KnownModel, ModelSpec, choose_family
-from fastmatte.models.family import Runner
+from fastmatte.models.family import Mode, Normalisation, Runner
 from fastmatte.models.store import recognised, require_commercial, resolve
 from fastmatte.pipeline import Pipeline, colour_order, colours_of
 from fastmatte.refine import Refine
@@ -39,7 +40,11 @@ class MatterInfo:
     licence:       of the weights, None for a file that the catalogue does not know.
     commercial:    whether they may be used commercially: "yes", "no" or "unclear".
     family_reason: what in the graph showed its family.
+    guidance:      what the network needs besides an image: "trimap", "background" or None.
+    sizes:         at which it sees frames, in words.
+    normalisation: what becomes of pixels: (pixel * scale - mean) / std.
     input_shape:   of the graph's first input; None where it follows the frame.
+    notes:         what one should know who expected something else, one sentence each.
     """
 
     model: str
@@ -48,6 +53,10 @@ class MatterInfo:
     commercial: Commercial | None
     family: str
     family_reason: str
+    guidance: Guidance | None
+    sizes: str
+    normalisation: Normalisation
+    mode: Mode
     engine: str
     engine_version: str
     device: str
@@ -56,6 +65,7 @@ class MatterInfo:
     refine: Refine | None
     threads: int
     isa: str
+    notes: tuple[str, ...]
 
 
 class Matter:
@@ -73,6 +83,8 @@ class Matter:
     threads:   how many threads network and kernels may use; None for one per processor.
     commercial_only: refuse weights that are not known to be free for commercial use. A file of the
                user's own is known by its hash.
+    mode:      "fast" for what serves the alpha best; "reference" for what the network's authors do
+               in their own script, to the last rounding, refine left aside.
 
     Nothing is ever downloaded here. Raises ValueError and TypeError for bad arguments, ModelError
     for a file that is missing, broken, refused or of no known family, EngineError for an engine
@@ -90,8 +102,11 @@ class Matter:
         refine: Literal["guided", "none"] | Refine = "guided",
         threads: int | None = None,
         commercial_only: bool = False,
+        mode: Mode = "fast",
     ) -> None:
         chosen_refine = _refine_of(refine)
+        if mode not in ("fast", "reference"):
+            raise ValueError(f"mode: expected 'fast' or 'reference', got {mode!r}")
         threads = _threads_of(threads)
         spec, self._known = _spec_of(model, family, size)
         path = Path(spec.path)
@@ -100,7 +115,9 @@ class Matter:
         require_external_data_inside(path)
         opened = open_engine(path, engine=engine, precision=precision, threads=threads)
         family_found, self._reason = choose_family(spec, opened.signature)
-        self._pipeline = Pipeline(opened, family_found, spec, chosen_refine, threads)
+        if mode == "reference":
+            chosen_refine = None
+        self._pipeline = Pipeline(opened, family_found, spec, mode, chosen_refine, threads)
         # A size the graph cannot take is reported here, not by the first frame.
         self._pipeline.input_size((1, 1))
         self._idle: list[tuple[Size, Runner]] = []
@@ -126,6 +143,11 @@ class Matter:
         return self._pipeline.engine.signature
 
     @property
+    def guidance(self) -> Guidance | None:
+        """What the network needs besides an image: "trimap", "background" or None."""
+        return self._pipeline.family.guidance
+
+    @property
     def info(self) -> MatterInfo:
         """What really runs: engine, device, precision, input shape, family, hash of the file."""
         pipeline, engine = self._pipeline, self._pipeline.engine
@@ -138,6 +160,10 @@ class Matter:
             commercial=None if known is None else known.commercial,
             family=pipeline.family.name,
             family_reason=self._reason,
+            guidance=self.guidance,
+            sizes=_sizes_of(pipeline),
+            normalisation=pipeline.family.normalisation.overridden_by(pipeline.spec),
+            mode=pipeline.mode,
             engine=engine.name,
             engine_version=engine.version,
             device=engine.device,
@@ -146,61 +172,92 @@ class Matter:
             refine=pipeline.refine,
             threads=pipeline.threads,
             isa=cpu.active(),
+            notes=tuple(_notes_on(pipeline)),
         )
 
-    def __call__(self, image: Image, *, pixel_format: PixelFormat = "rgb") -> Matte:
+    def __call__(
+        self,
+        image: Image,
+        *,
+        trimap: Image | None = None,
+        background: Image | None = None,
+        pixel_format: PixelFormat = "rgb",
+    ) -> Matte:
         """Return the matte of one image.
 
         image:        (H, W, 3) uint8, or (H, W, 4) for "rgba" and "bgra", whose fourth channel is
                       left out. The Matte keeps it, so do not change it while the Matte is in use.
+        trimap:       (H, W) uint8 of 0 (background), 128 (unknown) and 255 (foreground), for
+                      networks that need one; alpha is 0 and 1 where it says so.
+        background:   the scene without its subject, like image, for networks that need it.
         pixel_format: order of the image's channels, and of all colours the Matte takes and gives.
 
-        Raises TypeError and ValueError where image is not what pixel_format says, ModelError where
-        the network's output is no alpha, EngineError where the engine failed.
+        Raises TypeError and ValueError where image is not what pixel_format says, or where trimap
+        or background is missing, unfit or not for this network; ModelError where the network's
+        output is no alpha, EngineError where the engine failed.
         """
         order = colour_order(pixel_format)
         colours = colours_of(image, pixel_format)
         buffers = Buffers(colours.shape[:2])
+        guidance = self._pipeline.guidance(trimap, background, buffers.size, pixel_format)
         alpha: Alpha = buffers.get("alpha", np.float32)
         with self._runner(buffers.size) as runner:
-            self._pipeline.run(runner, colours, order, alpha, Clock())
-            own = None
-            if runner.foreground is not None and runner.foreground.shape[2:] == alpha.shape:
+            self._pipeline.run(runner, colours, order, guidance, alpha, Clock())
+            own, tensor = None, runner.foreground
+            if tensor is not None and tensor.shape[2:] == alpha.shape:
                 # Taken now: the runner's tensors serve the next call.
                 own = kernels.from_tensor(
-                    runner.foreground, pixel_format=order, threads=self._pipeline.threads
+                    tensor, pixel_format=order, threads=self._pipeline.threads
                 )
         return Matte(colours, alpha, buffers, foreground=own, threads=self._pipeline.threads)
 
     def alpha(
-        self, image: Image, *, pixel_format: PixelFormat = "rgb", out: AnyAlpha | None = None
+        self,
+        image: Image,
+        *,
+        trimap: Image | None = None,
+        background: Image | None = None,
+        pixel_format: PixelFormat = "rgb",
+        out: AnyAlpha | None = None,
     ) -> AnyAlpha:
         """Return the alpha of one image: the shortest way, without memory of its own.
 
-        image, pixel_format: as for calling the Matter.
+        image, trimap, background, pixel_format: as for calling the Matter.
         out: (H, W) float32 for alpha in [0, 1] or uint8 for 255ths, rounded half up; None for a
              new float32 array.
 
-        After the first image of a size nothing of an image's size is allocated where out is given.
+        After the first image of a size nothing of an image's size is allocated where out is given,
+        but for guidance, and not in mode "reference".
         Raises as calling the Matter does, and ValueError or TypeError for an out that does not fit.
         """
         order = colour_order(pixel_format)
         colours = colours_of(image, pixel_format)
         size = colours.shape[:2]
+        guidance = self._pipeline.guidance(trimap, background, size, pixel_format)
         if out is None:
             out = np.empty(size, np.float32)
         else:
             _core.require_alpha_out(out, *size)
         with self._runner(size) as runner:
-            self._pipeline.run(runner, colours, order, out, Clock())
+            self._pipeline.run(runner, colours, order, guidance, out, Clock())
         return out
 
-    def stream(self, *, pixel_format: PixelFormat = "rgb") -> Stream:
+    def stream(
+        self,
+        *,
+        background: Image | None = None,
+        pixel_format: PixelFormat = "rgb",
+        cuts: Literal["reset", "ignore"] = "reset",
+    ) -> Stream:
         """Return a Stream for the frames of one video or camera, in order.
 
+        background:   the scene without its subject, for networks that need it, kept and not copied;
+                      a frame may bring a newer one.
         pixel_format: order of the frames' channels, and of all colours their mattes take and give.
+        cuts:         "reset" makes networks with recurrent state forget earlier frames where a shot
+                      ends, as seen in how levels are spread; "ignore" leaves that to reset().
         """
-        return Stream(self._pipeline, pixel_format)
+        return Stream(self._pipeline, pixel_format, background, cuts)
 
     @contextmanager
     def _runner(self, frame: Size) -> Iterator[Runner]:
@@ -249,6 +306,23 @@ def _spec_of(
             f"got {spec.size!r}"
         )
     return spec, known
+
+
+def _sizes_of(pipeline: Pipeline) -> str:
+    """Return the one size there is, else the family's rule in words."""
+    sizes = {pipeline.input_size(frame) for frame in ((300, 400), (1080, 1920), (1920, 1080))}
+    if len(sizes) > 1:
+        return pipeline.family.sizes
+    [(height, width)] = sizes
+    return f"{height} x {width}"
+
+
+def _notes_on(pipeline: Pipeline) -> Iterator[str]:
+    if pipeline.family.recurrent:
+        yield "it remembers earlier frames, in a stream(); single images start without memory"
+    halves = any(tensor.dtype == "float16" for tensor in pipeline.engine.signature.inputs)
+    if halves and pipeline.engine.device == "cpu":
+        yield "a float16 graph saves no time on a CPU, which has to widen its numbers first"
 
 
 def _refine_of(refine: Literal["guided", "none"] | Refine) -> Refine | None:

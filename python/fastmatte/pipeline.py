@@ -9,13 +9,14 @@ from typing import Literal, get_args
 import numpy as np
 
 from fastmatte import _core
-from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size
+from fastmatte.arrays import AnyAlpha, Image, PixelFormat, Size
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
 from fastmatte.engines import Engine
-from fastmatte.errors import ModelError
+from fastmatte.errors import EngineError, ModelError
+from fastmatte.guidance import chosen_guidance, require_size, require_trimap, set_known
 from fastmatte.models import Family, ModelSpec
-from fastmatte.models.family import Runner
+from fastmatte.models.family import Mode, Runner
 from fastmatte.refine import Refine, enlarge
 
 ColourOrder = Literal["rgb", "bgr"]
@@ -34,19 +35,24 @@ def colour_order(pixel_format: PixelFormat) -> ColourOrder:
     return "rgb" if pixel_format.startswith("rgb") else "bgr"
 
 
-def colours_of(image: Image, pixel_format: PixelFormat, buffers: Buffers | None = None) -> Image:
+def colours_of(
+    image: Image,
+    pixel_format: PixelFormat,
+    buffers: Buffers | None = None,
+    name: Literal["image", "background"] = "image",
+) -> Image:
     """Return the (H, W, 3) colours of a frame: the frame itself where its pixels lie adjacent.
 
     A fourth channel is left out and scattered pixels are packed into a copy here, once, because
     several kernels will read them.
     Raises TypeError and ValueError where image is not what pixel_format says.
     """
-    _core.require_image(image, "image", len(pixel_format))
+    _core.require_image(image, name, len(pixel_format))
     colours = image[..., :3]
     if colours.strides[1:] == (3, 1):
         return colours
     buffers = buffers or Buffers(colours.shape[:2])
-    packed: Image = buffers.get("colours", np.uint8, 3)
+    packed: Image = buffers.get(f"colours of {name}", np.uint8, 3)
     np.copyto(packed, colours)
     return packed
 
@@ -58,6 +64,7 @@ class Pipeline:
     engine: Engine
     family: Family
     spec: ModelSpec
+    mode: Mode
     refine: Refine | None
     threads: int
 
@@ -67,27 +74,63 @@ class Pipeline:
 
     def runner(self, input_size: Size) -> Runner:
         """Make and bind the network's tensors for one frame in flight."""
-        return self.family.runner(self.engine, self.spec, input_size, self.threads)
+        return self.family.runner(self.engine, self.spec, input_size, self.threads, self.mode)
+
+    def guidance(
+        self,
+        trimap: Image | None,
+        background: Image | None,
+        size: Size,
+        pixel_format: PixelFormat,
+        buffers: Buffers | None = None,
+    ) -> Image | None:
+        """Return what the network needs besides a frame of this size, once it has been checked.
+
+        Raises TypeError and ValueError where it is missing, unfit, or not for this network.
+        """
+        chosen = chosen_guidance(self.family.guidance, self.family.name, trimap, background)
+        if chosen is None:
+            return None
+        if self.family.guidance == "trimap":
+            require_trimap(chosen, size)
+            return chosen
+        _core.require_image(chosen, "background", len(pixel_format))
+        require_size("background", chosen, size)
+        return colours_of(chosen, pixel_format, buffers, "background")
 
     def run(
-        self, runner: Runner, colours: Image, order: ColourOrder, out: AnyAlpha, clock: Clock
+        self,
+        runner: Runner,
+        colours: Image,
+        order: ColourOrder,
+        guidance: Image | None,
+        out: AnyAlpha,
+        clock: Clock,
     ) -> None:
-        """Fill out, (H, W) float32 or uint8, with the alpha of an (H, W, 3) frame."""
-        start = perf_counter_ns()
-        runner.feed(colours, order)
-        start = clock.record("input", start)
-        runner.run()
-        start = clock.record("network", start)
-        self._settle(runner.alpha)
-        enlarge(self.refine, colours, runner.alpha, out, self.threads)
-        clock.record("refine", start)
+        """Fill out, (H, W) float32 or uint8, with the alpha of an (H, W, 3) frame.
 
-    def _settle(self, alpha: Alpha) -> None:
-        """Clamp what an engine's rounding left outside [0, 1]; refuse what lies further outside."""
+        guidance: the frame's trimap or background; None where the runner has it from before.
+        """
+        start = perf_counter_ns()
+        runner.feed(colours, order, guidance)
+        start = clock.record("input", start)
         try:
-            _core.clamp_alpha(alpha, "output", self.threads)
+            runner.run()
+            start = clock.record("network", start)
+            # Clamps what an engine's rounding left outside [0, 1], refuses what is further out.
+            _core.clamp_alpha(runner.alpha, "output", self.threads)
+        except EngineError as error:
+            family = self.family
+            raise EngineError(
+                f"{error} (for a frame of {colours.shape[0]} x {colours.shape[1]}; family "
+                f"{family.name!r} sees {family.sizes})"
+            ) from error
         except ValueError as error:
             raise ModelError(
                 f"{self.spec.path}: the network's output is no alpha ({error}). "
                 f"Was family {self.family.name!r} the right one to read it?"
             ) from error
+        enlarge(self.refine, colours, runner.alpha, out, self.threads)
+        if self.mode == "fast" and self.family.guidance == "trimap" and guidance is not None:
+            set_known(out, guidance)
+        clock.record("refine", start)

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Literal
 
 import numpy as np
 
+from fastmatte import _core
 from fastmatte.arrays import Alpha, Image, PixelFormat
 from fastmatte.buffers import Buffers
 from fastmatte.clock import StageClock, StreamStats
 from fastmatte.matte import Matte
 from fastmatte.models.family import Runner
 from fastmatte.pipeline import Pipeline, colour_order, colours_of
+from fastmatte.shots import ShotDetector
 
 
 class Stream:
     """Frames in, mattes out; belongs to one thread at a time. Made by Matter.stream().
 
     Keeps the recurrent state of networks that have one, and reuses every buffer: a matte is good
-    until the next frame, so copy what you keep. The state starts afresh when frames change size.
+    until the next frame, so copy what you keep. The state starts afresh when frames change size,
+    and where a shot ends.
     """
 
-    def __init__(self, pipeline: Pipeline, pixel_format: PixelFormat) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        pixel_format: PixelFormat,
+        background: Image | None,
+        cuts: Literal["reset", "ignore"],
+    ) -> None:
+        if cuts not in ("reset", "ignore"):
+            raise ValueError(f"cuts: expected 'reset' or 'ignore', got {cuts!r}")
         self._pipeline = pipeline
         self._pixel_format = pixel_format
         self._order = colour_order(pixel_format)
+        self._background = background
+        if background is not None:
+            # One that no network will ask for, or that is no image, is said before the first frame.
+            _core.require_image(background, "background", len(pixel_format))
+            pipeline.guidance(None, background, background.shape[:2], pixel_format)
+        self._fed: Image | None = None
+        self._shots = ShotDetector() if pipeline.family.recurrent and cuts == "reset" else None
         self._clock = StageClock()
         self._buffers = Buffers((0, 0))
         self._runner: Runner | None = None
@@ -41,21 +60,38 @@ class Stream:
     ) -> None:
         self._runner = None
 
-    def __call__(self, frame: Image) -> Matte:
+    def __call__(
+        self, frame: Image, *, trimap: Image | None = None, background: Image | None = None
+    ) -> Matte:
         """Return the matte of the next frame, good until the one after it.
 
-        frame: (H, W, C) uint8 as the stream's pixel_format says. It is kept, not copied: change it
-               only once its matte is done with.
+        frame:      (H, W, C) uint8 as the stream's pixel_format says. It is kept, not copied:
+                    change it only once its matte is done with.
+        trimap:     of this frame, as calling a Matter takes it.
+        background: the scene without its subject, for this frame and those after it; None for the
+                    one before. Give another array for another scene: what lies in the one there
+                    was is read once.
 
         Raises as calling a Matter does.
         """
         colours = colours_of(frame, self._pixel_format, self._buffers_for(frame))
+        if background is None:
+            background = self._background
+        guidance = None
+        if trimap is not None or background is None or background is not self._fed:
+            guidance = self._pipeline.guidance(
+                trimap, background, self._buffers.size, self._pixel_format, self._buffers
+            )
+        ended = self._shots is not None and self._shots.ended(colours)
         if self._runner is None:
             self._runner = self._pipeline.runner(self._pipeline.input_size(self._buffers.size))
+        elif ended:
+            self._runner.reset()
         alpha: Alpha = self._buffers.get("alpha", np.float32)
         if self._matte is not None:
             self._matte.expire()
-        self._pipeline.run(self._runner, colours, self._order, alpha, self._clock)
+        self._pipeline.run(self._runner, colours, self._order, guidance, alpha, self._clock)
+        self._background = self._fed = background
         self._clock.frames += 1
         own = self._runner.foreground
         self._matte = Matte(
@@ -83,5 +119,5 @@ class Stream:
         size = frame.shape[:2] if isinstance(frame, np.ndarray) and frame.ndim == 3 else (0, 0)
         if size != self._buffers.size:
             self._buffers = Buffers(size)
-            self._runner = None
+            self._runner = self._fed = None
         return self._buffers

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from glob import escape
 from io import BytesIO
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from fastmatte.arrays import Colour, Image, Size
     from fastmatte.matte import Background, Matte
     from fastmatte.matter import Matter
+    from fastmatte.models.family import Mode
 
+Read = TypeVar("Read")
 What = Literal["cutout", "alpha", "composite"]
 
 TRANSPARENT = (".png", ".webp", ".tif", ".tiff")
@@ -107,6 +110,17 @@ class Outcome:
     help="Refuse weights that are not known to be free for commercial use.",
 )
 @network_options
+@click.option(
+    "--trimap",
+    metavar="PATH",
+    help="For networks that need one: a grey image of 0, 128 (unknown) and 255, or a folder of "
+    "them with the photos' names.",
+)
+@click.option(
+    "--background-plate",
+    metavar="IMAGE",
+    help="For networks that need one: the same scene without the subject, of the photos' size.",
+)
 @click.option("-r", "--recursive", is_flag=True, help="Look into the folders of a folder, too.")
 @click.option("--overwrite", is_flag=True, help="Replace results that are already there.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document of what was done.")
@@ -120,10 +134,13 @@ def cut(
     linear_light: bool,
     model: str | None,
     family: str | None,
+    mode: Mode,
     size: Size | None,
     refine: Literal["guided", "none"],
     threads: int | None,
     commercial_only: bool,
+    trimap: str | None,
+    background_plate: str | None,
     recursive: bool,
     overwrite: bool,
     as_json: bool,
@@ -144,6 +161,7 @@ def cut(
       fastmatte cut holiday/ -o cut/ --what alpha
       fastmatte cut photo.jpg --background white -o white.jpg
       fastmatte cut talk.png --background blur:20
+      fastmatte cut talk.png --model bgmv2.onnx --background-plate empty.png
       curl -s https://example.org/photo.jpg | fastmatte cut - > cut.png
 
     The examples after the first expect FASTMATTE_MODEL to name the network.
@@ -180,6 +198,7 @@ def cut(
 
     behind = None if background is None else _background(background)
     make = _maker(what, behind, linear_light=linear_light)
+    guides = _guides(trimap, background_plate, sources)
     import fastmatte as fm
 
     matter = fm.Matter(
@@ -189,11 +208,12 @@ def cut(
         refine=refine,
         threads=threads,
         commercial_only=commercial_only,
+        mode=mode,
     )
     if folder is not None and sources:
         make_folder(folder)
     goal_of = dict(zip(sources, goals, strict=True))
-    cutter = Cutter(matter, make, overwrite)
+    cutter = Cutter(matter, make, guides, overwrite)
     workers = min(matter.info.threads, MOST_WORKERS)
     start = perf_counter()
     with progress(len(found)) as lines, _quiet_pillow(cutter), ThreadPoolExecutor(workers) as pool:
@@ -289,10 +309,7 @@ def _background(text: str) -> Background:
         raise click.BadParameter(
             f"expected a colour, an image file or blur[:RADIUS], got {text!r}", param_hint=HINT
         )
-    try:
-        return images.read(text).over(images.WHITE)
-    except fm.ImageError as error:
-        raise fm.ImageError(f"{text}: {error}") from error
+    return _named(Path(text), images.read).over(images.WHITE)
 
 
 def _colour(text: str) -> Colour | None:
@@ -325,6 +342,63 @@ def _maker(
     return lambda matte: matte.composite(background, linear_light=linear_light)
 
 
+@dataclass(frozen=True)
+class Guides:
+    """What the network is told besides each photo.
+
+    trimap: a file, or a folder of files that have the photos' names.
+    plate:  the scene without its subject.
+    """
+
+    trimap: Path | None
+    plate: Image | None
+
+    def trimap_of(self, source: Source) -> Image | None:
+        """Read a photo's trimap.
+
+        Raises OSError and ImageError naming the file.
+        """
+        from fastmatte import images
+
+        if self.trimap is None:
+            return None
+        path = self.trimap
+        if path.is_dir():
+            stem = source.kept.stem
+            found = [p for p in sorted(path.glob(f"{escape(stem)}.*")) if p.suffix in _readable()]
+            if len(found) != 1:
+                raise FileNotFoundError(
+                    f"{path}: expected one trimap called {stem}, got {len(found)}"
+                )
+            [path] = found
+        return _named(path, images.read_alpha)
+
+
+def _guides(trimap: str | None, plate: str | None, sources: list[Source]) -> Guides:
+    for hint, path in (("--trimap", trimap), ("--background-plate", plate)):
+        if path is not None and not Path(path).exists():
+            raise click.BadParameter(f"{path}: no such file", param_hint=hint)
+    if trimap is not None and len(sources) > 1 and not Path(trimap).is_dir():
+        raise click.UsageError(
+            f"--trimap {trimap} is one file for {len(sources)} photos: name a folder of trimaps"
+        )
+    from fastmatte import images
+
+    return Guides(
+        None if trimap is None else Path(trimap),
+        None if plate is None else _named(Path(plate), images.read).over(images.WHITE),
+    )
+
+
+def _named(path: Path, read: Callable[[Path], Read]) -> Read:
+    from fastmatte.errors import ImageError
+
+    try:
+        return read(path)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+
+
 class StoppedError(Exception):
     """The run is over: what this image would come to is wanted by nobody."""
 
@@ -332,9 +406,12 @@ class StoppedError(Exception):
 class Cutter:
     """Cuts one image after another, in several threads at once."""
 
-    def __init__(self, matter: Matter, make: Callable[[Matte], Image], overwrite: bool) -> None:
+    def __init__(
+        self, matter: Matter, make: Callable[[Matte], Image], guides: Guides, overwrite: bool
+    ) -> None:
         self._matter = matter
         self._make = make
+        self._guides = guides
         self._overwrite = overwrite
         self._one_large = threading.Lock()
         self._current = threading.local()
@@ -384,9 +461,11 @@ class Cutter:
         outcome.size = photo.size
         outcome.warnings += photo.notes
         self._go_on()
+        trimap = self._guides.trimap_of(source)
         large = photo.size[0] * photo.size[1] > LARGE
         with self._one_large if large else nullcontext():
-            pixels = self._make(photo.matte(self._matter))
+            matte = photo.matte(self._matter, trimap=trimap, background=self._guides.plate)
+            pixels = self._make(matte)
             self._go_on()
             if goal is None:
                 _pour(images.encode(pixels, "PNG", like=photo).getvalue())

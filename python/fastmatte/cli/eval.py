@@ -18,6 +18,7 @@ from fastmatte.cli.progress import progress
 if TYPE_CHECKING:
     from fastmatte.arrays import Size
     from fastmatte.evaluation import Scores
+    from fastmatte.models.family import Mode
 
 #: Headings, and the factor that papers print each metric with.
 COLUMNS = {
@@ -37,7 +38,9 @@ COLUMNS = {
     help="The photos: what --model predicts from, and what --report shows.",
 )
 @click.option(
-    "--trimaps", metavar="FOLDER", help="Score only where these are 128: the unknown region."
+    "--trimaps",
+    metavar="FOLDER",
+    help="Score only where these are 128: the unknown region. A --model that needs one gets it.",
 )
 @click.option(
     "--model",
@@ -54,6 +57,7 @@ def eval(
     trimaps: str | None,
     model: str | None,
     family: str | None,
+    mode: Mode,
     size: Size | None,
     refine: Literal["guided", "none"],
     threads: int | None,
@@ -91,7 +95,9 @@ def eval(
     pairs = evaluation.pair_files(truths, predictions=predictions, images=images, trimaps=trimaps)
     matter = None
     if model is not None:
-        matter = fm.Matter(model, family=family, size=size, refine=refine, threads=threads)
+        matter = fm.Matter(
+            model, family=family, size=size, refine=refine, threads=threads, mode=mode
+        )
     scores: dict[str, tuple[Size, Scores]] = {}
     figures = []
     with progress(len(pairs)) as lines:

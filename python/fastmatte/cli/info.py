@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastmatte.cli import one_line
+from fastmatte.cli.options import mode_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from fastmatte.models.family import Mode
 
 
 @click.command()
 @click.argument("model", required=False)
 @click.option("--family", metavar="NAME", help="The network's family, if it is not recognised.")
+@mode_option
 @click.option("--json", "as_json", is_flag=True, help="Print it as a JSON document.")
-def info(model: str | None, family: str | None, as_json: bool) -> None:
+def info(model: str | None, family: str | None, mode: Mode, as_json: bool) -> None:
     """Say what fastmatte runs on here, or how it would run MODEL.
 
     MODEL is an ONNX file, or a name that `fastmatte models` lists. It is loaded with the engine
@@ -44,7 +48,7 @@ def info(model: str | None, family: str | None, as_json: bool) -> None:
         document = _known(model)
         rows = _known_rows(document)
         if not document or document["catalogue"]["local"]:
-            document |= _model(model, family)
+            document |= _model(model, family, mode)
             rows = [*_model_rows(document), *rows]
     if as_json:
         click.echo(json.dumps(document, indent=2))
@@ -74,7 +78,9 @@ def _machine() -> dict[str, Any]:
             name: {"version": engine.version(), "requirement": engine.requirement}
             for name, engine in ENGINES.items()
         },
-        "families": {name: family.description for name, family in FAMILIES.items()},
+        "families": {
+            name: f"{family.networks}: {family.description}" for name, family in FAMILIES.items()
+        },
         "models": str(fm.models.cache_folder()),
         "max_pixels": fm.MAX_PIXELS,
     }
@@ -88,10 +94,10 @@ def _known(name: str) -> dict[str, Any]:
     return {"catalogue": document(CATALOGUE[name])} if name in CATALOGUE else {}
 
 
-def _model(path: str, family: str | None) -> dict[str, Any]:
+def _model(path: str, family: str | None, mode: Mode) -> dict[str, Any]:
     import fastmatte as fm
 
-    matter = fm.Matter(path, family=family)
+    matter = fm.Matter(path, family=family, mode=mode)
     signature = asdict(matter.signature)
     return asdict(matter.info) | {"inputs": signature["inputs"], "outputs": signature["outputs"]}
 
@@ -148,12 +154,24 @@ def _model_rows(document: dict[str, Any]) -> Iterable[tuple[str, str]]:
         for tensor in document[f"{kind}s"]:
             shape = ", ".join("?" if side is None else str(side) for side in tensor["shape"])
             yield kind, f"{tensor['name']} {tensor['dtype']} [{shape}]"
+    values = document["normalisation"]
+    scale, mean, std = values["scale"], *(_numbers(values[name]) for name in ("mean", "std"))
+    yield "size", document["sizes"]
+    yield "normalised", f"(x * {scale:.6g} - ({mean})) / ({std})"
+    yield "needs", document["guidance"] or "nothing but the image"
+    yield "mode", document["mode"]
     yield "engine", f"{document['engine']} {document['engine_version']}"
     yield "device", document["device"]
     yield "precision", document["precision"]
     yield "refine", ", ".join(f"{k} {v}" for k, v in refine.items()) if refine else "none"
     yield "threads", str(document["threads"])
     yield "kernels", document["isa"]
+    for note in document["notes"]:
+        yield "note", note
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def _print(rows: list[tuple[str, str]]) -> None:

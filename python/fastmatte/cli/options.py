@@ -24,12 +24,23 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
     return int(match[1]), int(match[2] or match[1])
 
 
+mode_option = click.option(
+    "--mode",
+    type=click.Choice(["fast", "reference"]),
+    default="fast",
+    show_default=True,
+    help="fast serves the alpha best; reference does what the network's authors do in their own "
+    "script, to the last rounding.",
+)
+
+
 def network_options(function: Function) -> Function:
-    """Add what says how a network is run: family, size, refine and threads."""
+    """Add what says how a network is run: family, mode, size, refine and threads."""
     options = (
         click.option(
             "--family", metavar="NAME", help="The network's family, if it is not recognised."
         ),
+        mode_option,
         click.option(
             "--size",
             callback=_size,

@@ -4,19 +4,40 @@ from __future__ import annotations
 
 from fastmatte.engines.base import Signature
 from fastmatte.errors import ModelError
+from fastmatte.models.bgmv2 import BGMV2
 from fastmatte.models.catalogue import Commercial, Download, KnownModel, find, known
+from fastmatte.models.dim import DIM, DIM_FOUR
 from fastmatte.models.download import pull
 from fastmatte.models.family import Family
 from fastmatte.models.modnet import MODNET
+from fastmatte.models.paddle import PADDLE
 from fastmatte.models.portrait import PORTRAIT
 from fastmatte.models.rvm import RVM
 from fastmatte.models.salient import SALIENT
-from fastmatte.models.selfie import SELFIE
+from fastmatte.models.selfie import MMNET, SELFIE
 from fastmatte.models.softmax import SOFTMAX
 from fastmatte.models.spec import ModelSpec
 from fastmatte.models.store import cache_folder, is_local, path_of
+from fastmatte.models.vitmatte import VITMATTE, VITMATTE_TRANSFORMERS
 
-FAMILIES: dict[str, Family] = {f.name: f for f in (MODNET, PORTRAIT, RVM, SALIENT, SELFIE, SOFTMAX)}
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        MODNET,
+        *PADDLE,
+        PORTRAIT,
+        RVM,
+        *BGMV2,
+        DIM,
+        DIM_FOUR,
+        VITMATTE,
+        VITMATTE_TRANSFORMERS,
+        *SALIENT,
+        SELFIE,
+        MMNET,
+        SOFTMAX,
+    )
+}
 
 __all__ = [
     "FAMILIES",
@@ -51,9 +72,15 @@ def choose_family(spec: ModelSpec, signature: Signature) -> tuple[Family, str]:
         [(name, reason)] = found.items()
         return FAMILIES[name], reason
     fit = "fits several families: " + ", ".join(found) if found else "fits no known family"
-    known = "\n".join(f"  {name:8} {family.description}" for name, family in FAMILIES.items())
+    which = "Choose one of" if found else "Known families"
+    width = max(map(len, FAMILIES))
+    known = "\n".join(
+        f"  {name:{width}} {family.networks}: {family.description}"
+        for name, family in FAMILIES.items()
+        if name in found or not found
+    )
     raise ModelError(
-        f"{spec.path}: the graph {fit}. It has\n{signature}\nKnown families:\n{known}\n"
+        f"{spec.path}: the graph {fit}. It has\n{signature}\n{which}:\n{known}\n"
         f"To say it by hand: Matter({str(spec.path)!r}, family=...), --family at a shell, or a "
         f"ModelSpec where size or normalisation differ from the family's own."
     )

@@ -5,11 +5,13 @@ Families see tensors and sizes, never an engine's own objects.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from fastmatte.arrays import Alpha, Image, Layout, PixelFormat, Size, Tensor
 from fastmatte.engines.base import Engine, Signature, TensorInfo
+from fastmatte.guidance import Guidance
 from fastmatte.models.spec import ModelSpec
 
 
@@ -36,22 +38,36 @@ MINUS_ONE_TO_ONE = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
+#: "reference" does what the authors' own scripts do, "fast" what serves the alpha best.
+Mode = Literal["fast", "reference"]
+
+
 class Runner(Protocol):
     """The tensors of one frame in flight, bound to an engine for frames of one size."""
 
     @property
     def alpha(self) -> Alpha:
-        """(h, w), a view of the network's output, valid after run() until the next one."""
+        """(h, w), a view of the network's output, valid after run() until the next one.
+
+        In [0, 1] but for rounding. Of the frame's size where the authors' script brought it there.
+        """
 
     @property
     def foreground(self) -> Tensor | None:
         """(1, 3, h, w) in [0, 1], R, G, B, where the network gives colours of its own."""
 
-    def feed(self, image: Image, pixel_format: PixelFormat) -> None:
-        """Fill the network's input from a frame."""
+    def feed(self, image: Image, pixel_format: PixelFormat, guidance: Image | None = None) -> None:
+        """Fill the network's inputs from a frame.
+
+        guidance: the trimap or background of the frame's size that the family takes; None keeps
+                  the one before.
+        """
 
     def run(self) -> None:
-        """Run the network."""
+        """Run the network.
+
+        Raises ValueError where what it gives is no alpha to go on with.
+        """
 
     def reset(self) -> None:
         """Forget earlier frames; nothing to do for a network without memory."""
@@ -65,8 +81,32 @@ class Family(Protocol):
         """What ModelSpec.family calls it."""
 
     @property
+    def networks(self) -> str:
+        """The published networks that are fed and read like this."""
+
+    @property
     def description(self) -> str:
         """The signature in words, for the error that says what is known."""
+
+    @property
+    def sizes(self) -> str:
+        """The sizes at which the network sees a frame, in words."""
+
+    @property
+    def gives(self) -> str:
+        """What comes out, in words."""
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What happens to each pixel on its way in."""
+
+    @property
+    def guidance(self) -> Guidance | None:
+        """What the network needs besides the image."""
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it remembers earlier frames."""
 
     def recognise(self, signature: Signature) -> str | None:
         """Return why the graph belongs to this family, None where it does not."""
@@ -74,11 +114,16 @@ class Family(Protocol):
     def input_size(self, signature: Signature, spec: ModelSpec, frame: Size) -> Size:
         """Return the (height, width) at which the network sees a frame.
 
-        Raises ValueError for a spec.size the graph cannot take.
+        Raises ValueError for a spec the graph cannot take.
         """
 
-    def runner(self, engine: Engine, spec: ModelSpec, size: Size, threads: int | None) -> Runner:
-        """Make and bind the tensors for input of this size."""
+    def runner(
+        self, engine: Engine, spec: ModelSpec, size: Size, threads: int | None, mode: Mode
+    ) -> Runner:
+        """Make the tensors for input of this size.
+
+        Raises ValueError where the graph has not the inputs and outputs of the family.
+        """
 
 
 def input_filter(image: Image, size: Size) -> Literal["area", "bilinear"]:
@@ -90,19 +135,26 @@ def input_filter(image: Image, size: Size) -> Literal["area", "bilinear"]:
     return "bilinear" if grows else "area"
 
 
-def image_input(signature: Signature) -> tuple[Layout, tuple[int | str | None, ...]] | None:
-    """Return layout and (height, width) of the only input, None unless it is one RGB image.
+def image_layout(tensor: TensorInfo, channels: int = 3) -> Layout | None:
+    """Return the layout of an image of so many channels, None where the tensor is none.
 
     float16 is the input of a graph whose precision was lowered, with the rest of its signature.
     """
-    if len(signature.inputs) != 1:
+    if tensor.dtype not in ("float32", "float16") or len(tensor.shape) != 4:
         return None
-    shape = signature.inputs[0].shape
-    if signature.inputs[0].dtype not in ("float32", "float16") or len(shape) != 4:
-        return None
-    if shape[1] == 3:
-        return "nchw", shape[2:]
-    return ("nhwc", shape[1:3]) if shape[3] == 3 else None
+    if tensor.shape[1] == channels:
+        return "nchw"
+    return "nhwc" if tensor.shape[3] == channels else None
+
+
+def sides_of(tensor: TensorInfo, layout: Layout) -> tuple[int | str | None, ...]:
+    """Return height and width of a 4-D tensor, each a number, a name or None."""
+    return tensor.shape[2:] if layout == "nchw" else tensor.shape[1:3]
+
+
+def names_of(tensors: Iterable[TensorInfo]) -> set[str]:
+    """Return the names of inputs or outputs."""
+    return {tensor.name for tensor in tensors}
 
 
 def channels_of(tensor: TensorInfo, layout: Layout) -> int | str | None:
@@ -113,14 +165,12 @@ def channels_of(tensor: TensorInfo, layout: Layout) -> int | str | None:
 
 
 def chosen_size(
-    signature: Signature, spec: ModelSpec, multiple: int = 1
+    sides: tuple[int | str | None, ...], spec: ModelSpec, multiple: int = 1
 ) -> Size | Literal["dynamic"]:
     """Return the one size the graph or the spec fixes, "dynamic" where neither does.
 
     Raises ValueError for a spec.size other than the graph's, or no multiple of what it needs.
     """
-    found = image_input(signature)
-    sides = found[1] if found else ()
     fixed = [side for side in sides if isinstance(side, int)]
     if spec.size is None:
         return (fixed[0], fixed[1]) if len(fixed) == 2 else "dynamic"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from fastmatte.arrays import Layout, Size
 from fastmatte.engines.base import Signature
-from fastmatte.models.family import MINUS_ONE_TO_ONE, channels_of
-from fastmatte.models.single import SingleImage
+from fastmatte.models.family import MINUS_ONE_TO_ONE, channels_of, sides_of
+from fastmatte.models.feedforward import Feedforward
+from fastmatte.models.reference import Reference
 
 #: The short side the authors' own scripts run at.
-REFERENCE = 512
+SIDE = 512
+MULTIPLE = 32
 
 
 def matches(signature: Signature, layout: Layout) -> str | None:
@@ -16,27 +18,44 @@ def matches(signature: Signature, layout: Layout) -> str | None:
     source, result = signature.inputs[0], signature.outputs[0]
     if layout != "nchw" or (source.name, result.name) != ("input", "output"):
         return None
-    if channels_of(result, layout) != 1 or any(isinstance(side, int) for side in source.shape[2:]):
+    if channels_of(result, layout) != 1:
+        return None
+    if any(isinstance(side, int) for side in sides_of(source, layout)):
         return None
     return "input [N, 3, height, width] of open size, output of one channel"
 
 
-def dynamic_size(frame: Size) -> Size:
+def script_size(frame: Size) -> Size:
     """Scale the short side to 512 where the frame is larger all over or smaller all over."""
     height, width = frame
-    if max(frame) < REFERENCE or min(frame) > REFERENCE:
+    if max(frame) < SIDE or min(frame) > SIDE:
         if width >= height:
-            height, width = REFERENCE, int(width / height * REFERENCE)
+            height, width = SIDE, int(width / height * SIDE)
         else:
-            height, width = int(height / width * REFERENCE), REFERENCE
-    return max(32, height - height % 32), max(32, width - width % 32)
+            height, width = int(height / width * SIDE), SIDE
+    return height - height % MULTIPLE, width - width % MULTIPLE
 
 
-MODNET = SingleImage(
+def dynamic_size(frame: Size) -> Size:
+    """Do as the script does, but leave no side of a thin frame without pixels."""
+    height, width = script_size(frame)
+    return max(MULTIPLE, height), max(MULTIPLE, width)
+
+
+MODNET = Feedforward(
     name="modnet",
+    networks="MODNet, the official export",
     description="input [N, 3, height, width] in [-1, 1] -> output [N, 1, height, width]",
     matches=matches,
     normalisation=MINUS_ONE_TO_ONE,
+    sizes="short side 512, multiples of 32",
     dynamic_size=dynamic_size,
-    multiple=32,
+    multiple=MULTIPLE,
+    reference=Reference(
+        "MODNet's onnx/inference_onnx.py",
+        sizes=(script_size,),
+        resample="area",
+        normalise="first",
+        truncate="before",
+    ),
 )

@@ -7,7 +7,7 @@ import math
 from fastmatte.arrays import Layout, Size
 from fastmatte.engines.base import Signature
 from fastmatte.models.family import MINUS_ONE_TO_ONE
-from fastmatte.models.single import SingleImage
+from fastmatte.models.feedforward import Feedforward
 
 #: Every frame is seen at about as many pixels as a square of this side, so that each takes as long.
 SIDE = 512
@@ -30,11 +30,14 @@ def dynamic_size(frame: Size) -> Size:
     return rows, columns
 
 
-PORTRAIT = SingleImage(
+PORTRAIT = Feedforward(
     name="portrait",
+    networks="what `training/` makes; said by hand, for its graph is a MODNet's",
     description="as modnet, seen at the frame's own aspect; only by hand, family='portrait'",
     matches=matches,
     normalisation=MINUS_ONE_TO_ONE,
+    sizes="the frame's aspect, as many pixels as 512 x 512",
     dynamic_size=dynamic_size,
     multiple=MULTIPLE,
+    reference=None,
 )

@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from fastmatte import kernels
-from fastmatte.arrays import Array, Image, PixelFormat, Size
+from fastmatte.arrays import AnyTensor, Array, Image, PixelFormat, Size
 from fastmatte.engines.base import Binding, Engine, Signature
-from fastmatte.models.family import ZERO_TO_ONE, input_filter
+from fastmatte.models.family import (
+    ZERO_TO_ONE,
+    Mode,
+    chosen_size,
+    input_filter,
+    names_of,
+    sides_of,
+)
 from fastmatte.models.spec import ModelSpec
 
 STATES_IN = ("r1i", "r2i", "r3i", "r4i")
@@ -19,30 +26,53 @@ LEAST_SIDE = 16
 
 
 class Rvm:
-    """src, four states and downsample_ratio in; fgr, pha and four states out."""
+    """src, four states and perhaps downsample_ratio in; fgr, pha and four states out."""
 
     name = "rvm"
+    networks = "Robust Video Matting: MobileNetV3, ResNet50; float32, float16"
     description = "src, r1i..r4i, downsample_ratio -> fgr, pha, r1o..r4o"
+    sizes = "the frame's own; the coarse pass at most 512 a side, or as downsample_ratio says"
+    gives = "alpha and foreground"
+    normalisation = ZERO_TO_ONE
+    guidance = None
+    recurrent = True
 
     def recognise(self, signature: Signature) -> str | None:
-        """Recognise the published export by the names of all its tensors."""
-        inputs = {tensor.name for tensor in signature.inputs}
-        outputs = {tensor.name for tensor in signature.outputs}
-        if inputs != {"src", "downsample_ratio", *STATES_IN}:
+        """Recognise the published export by the names of all its tensors.
+
+        A graph whose downsample_ratio was made a constant has lost that input.
+        """
+        inputs = names_of(signature.inputs)
+        if not inputs >= {"src", *STATES_IN} or inputs - {"src", "downsample_ratio", *STATES_IN}:
             return None
-        if not outputs >= {"fgr", "pha", *STATES_OUT}:
+        if not names_of(signature.outputs) >= {"fgr", "pha", *STATES_OUT}:
             return None
-        return "inputs src, r1i..r4i and downsample_ratio"
+        return f"inputs src, r1i..r4i{' and downsample_ratio' * ('downsample_ratio' in inputs)}"
 
     def input_size(self, signature: Signature, spec: ModelSpec, frame: Size) -> Size:
         """Return the frame's own size, for the network shrinks it by itself; tiny ones enlarged."""
-        size = spec.size or (max(frame[0], LEAST_SIDE), max(frame[1], LEAST_SIDE))
+        if self.recognise(signature) is None:
+            raise ValueError(f"family: rvm needs {self.description}, the graph has\n{signature}")
+        ratio = spec.downsample_ratio
+        if ratio is not None and "downsample_ratio" not in names_of(signature.inputs):
+            raise ValueError(f"downsample_ratio: expected None, fixed in the graph, got {ratio}")
+        if ratio is not None and not 0 < ratio <= 1:
+            raise ValueError(f"downsample_ratio: expected above 0 and at most 1, got {ratio}")
+        [sides] = [sides_of(t, "nchw") for t in signature.inputs if t.name == "src"]
+        size = chosen_size(sides, spec)
+        if size == "dynamic":
+            size = max(frame[0], LEAST_SIDE), max(frame[1], LEAST_SIDE)
         if min(size) < LEAST_SIDE:
             raise ValueError(f"size: expected sides of at least {LEAST_SIDE}, got {size}")
         return size
 
-    def runner(self, engine: Engine, spec: ModelSpec, size: Size, threads: int | None) -> Runner:
-        """Make two bindings that hand the recurrent state back and forth."""
+    def runner(
+        self, engine: Engine, spec: ModelSpec, size: Size, threads: int | None, mode: Mode
+    ) -> Runner:
+        """Make two bindings that hand the recurrent state back and forth.
+
+        The authors' script does nothing to a frame but divide it by 255: both modes are this.
+        """
         return Runner(engine, spec, size, threads)
 
 
@@ -55,19 +85,24 @@ class Runner:
         self._threads = threads
         height, width = size
         self._engine = engine
-        self._src = np.empty((1, 3, height, width), np.float32)
-        self._fixed = {
-            "src": self._src,
-            "downsample_ratio": np.array([min(COARSE_SIDE / max(size), 1.0)], np.float32),
-        }
-        self.foreground = np.empty((1, 3, height, width), np.float32)
-        self._pha = np.empty((1, 1, height, width), np.float32)
-        self.alpha = self._pha[0, 0]
+        dtypes = {tensor.name: tensor.dtype for tensor in engine.signature.inputs}
+        #: States and images are of the network's own dtype; the ratio is always float32.
+        self._dtype = dtypes["src"]
+        self._src: AnyTensor = np.empty((1, 3, height, width), self._dtype)
+        self._fixed: dict[str, Array] = {"src": self._src}
+        if "downsample_ratio" in dtypes:
+            ratio = spec.downsample_ratio or min(COARSE_SIDE / max(size), 1.0)
+            self._fixed["downsample_ratio"] = np.array([ratio], np.float32)
+        self._fgr: AnyTensor = np.empty((1, 3, height, width), self._dtype)
+        self._pha: AnyTensor = np.empty((1, 1, height, width), self._dtype)
+        # Themselves where they are float32, else copies made by each run.
+        self.foreground = np.asarray(self._fgr, np.float32)
+        self.alpha = np.asarray(self._pha[0, 0], np.float32)
         self._states: tuple[dict[str, Array], ...] = ()
         self._bindings: tuple[Binding, ...] = ()
         self._turn = 0
 
-    def feed(self, image: Image, pixel_format: PixelFormat) -> None:
+    def feed(self, image: Image, pixel_format: PixelFormat, guidance: Image | None = None) -> None:
         """Lay out the frame as it is; the network normalises by itself."""
         size = None if image.shape[:2] == self._size else self._size
         kernels.to_tensor(
@@ -89,12 +124,19 @@ class Runner:
             self._turn = 1 - self._turn
         else:
             self._run_first()
+        if self._dtype != "float32":
+            np.copyto(self.foreground, self._fgr)
+            np.copyto(self.alpha, self._pha[0, 0])
 
     def _run_first(self) -> None:
         # A zero state of one pixel is broadcast, and its results tell the shapes of the real ones.
-        seed = {name: np.zeros((1, 1, 1, 1), np.float32) for name in STATES_IN}
+        shapes = {tensor.name: tensor.shape for tensor in self._engine.signature.inputs}
+        seed = {
+            name: np.zeros([s if isinstance(s, int) else 1 for s in shapes[name]], self._dtype)
+            for name in STATES_IN
+        }
         results = self._engine.run({**self._fixed, **seed})
-        images = {"fgr": self.foreground, "pha": self._pha}
+        images: dict[str, Array] = {"fgr": self._fgr, "pha": self._pha}
         for name, array in images.items():
             np.copyto(array, results[name])
         last = {name: results[name] for name in STATES_OUT}

@@ -16,6 +16,7 @@ class ModelSpec:
     family: one of fastmatte.models.FAMILIES, None to recognise it from the graph.
     size:   (height, width) of the network's input.
     scale, mean, std: the input is (pixel * scale - mean) / std; mean and std per R, G, B.
+    downsample_ratio: how much smaller the coarse pass of rvm sees a frame, in (0, 1].
     """
 
     path: str | Path
@@ -24,3 +25,4 @@ class ModelSpec:
     scale: float | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    downsample_ratio: float | None = None
