@@ -51,6 +51,14 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give fastmatte a cache folder of the test's own, which is not there yet."""
+    folder = tmp_path / "cache" / "models"
+    monkeypatch.setenv("FASTMATTE_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real models and images, which the project must not carry itself."""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 KERNELS = re.search(r"set\(KERNELS\s+([^)]*)\)", (ROOT / "CMakeLists.txt").read_text())[1].split()
 
 
-@pytest.mark.parametrize("module", [fm, fm.kernels, fm.metrics])
+@pytest.mark.parametrize("module", [fm, fm.kernels, fm.metrics, fm.models])
 def test_all_is_sorted_and_true(module):
     key = {name: (not name.isupper(), not name[0].isupper(), name) for name in module.__all__}
     assert module.__all__ == sorted(module.__all__, key=key.get)
@@ -55,4 +55,5 @@ def test_import_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     loaded = set(result.stdout.split())
-    assert not loaded & {"onnxruntime", "PIL", "click", "rich", "onnx", "cv2"}
+    heavy = {"onnxruntime", "PIL", "click", "rich", "onnx", "cv2", "platformdirs", "http"}
+    assert not loaded & heavy

@@ -333,7 +333,7 @@ def test_broken_model_files_are_model_errors(graph, tmp_path):
             fm.Matter(path)
     with pytest.raises(fm.ModelError, match="no such model file"):
         fm.Matter(tmp_path)
-    with pytest.raises(TypeError, match="model: expected a path or a ModelSpec, got int"):
+    with pytest.raises(TypeError, match="model: expected a name, a path or a ModelSpec, got int"):
         fm.Matter(7)
 
 

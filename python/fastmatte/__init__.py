@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastmatte import cpu, kernels, metrics
+from fastmatte import cpu, kernels, metrics, models
 from fastmatte._core import MAX_PIXELS, __version__
 from fastmatte.errors import EngineError, FastmatteError, ImageError, ModelError
 from fastmatte.matte import Blur, Matte
@@ -28,4 +28,5 @@ __all__ = [
     "cpu",
     "kernels",
     "metrics",
+    "models",
 ]

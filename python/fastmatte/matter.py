@@ -18,12 +18,12 @@ from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
 from fastmatte.engines import EngineName, Precision, Signature, open_engine
-from fastmatte.errors import ModelError
 from fastmatte.graph import require_external_data_inside
 from fastmatte.guidance import Guidance
 from fastmatte.matte import Matte
-from fastmatte.models import ModelSpec, choose_family
+from fastmatte.models import Commercial, KnownModel, ModelSpec, choose_family
 from fastmatte.models.family import Mode, Normalisation, Runner
+from fastmatte.models.store import recognised, require_commercial, resolve
 from fastmatte.pipeline import Pipeline, colour_order, colours_of
 from fastmatte.refine import Refine
 from fastmatte.stream import Stream
@@ -37,6 +37,8 @@ MAX_IDLE_RUNNERS = 8
 class MatterInfo:
     """What really runs.
 
+    licence:       of the weights, None for a file that the catalogue does not know.
+    commercial:    whether they may be used commercially: "yes", "no" or "unclear".
     family_reason: what in the graph showed its family.
     guidance:      what the network needs besides an image: "trimap", "background" or None.
     sizes:         at which it sees frames, in words.
@@ -47,6 +49,8 @@ class MatterInfo:
 
     model: str
     model_sha256: str
+    licence: str | None
+    commercial: Commercial | None
     family: str
     family_reason: str
     guidance: Guidance | None
@@ -67,7 +71,8 @@ class MatterInfo:
 class Matter:
     """A matting network made ready. One Matter may be called from several threads at once.
 
-    model:     path of an ONNX file, or a ModelSpec that says by hand how to feed it.
+    model:     path of an ONNX file, the name of a known model that is on this machine
+               (fastmatte.models.known(), pull()), or a ModelSpec that says by hand how to feed it.
     family:    one of fastmatte.models.FAMILIES; None recognises it from the graph.
     engine:    "auto" or "onnxruntime".
     precision: "auto" or "fp32".
@@ -76,11 +81,14 @@ class Matter:
                interpolation, or a Refine with its parameters. Nothing is refined where the network
                gives alpha of the frame's size.
     threads:   how many threads network and kernels may use; None for one per processor.
+    commercial_only: refuse weights that are not known to be free for commercial use. A file of the
+               user's own is known by its hash.
     mode:      "fast" for what serves the alpha best; "reference" for what the network's authors do
                in their own script, to the last rounding, refine left aside.
 
-    Raises ValueError and TypeError for bad arguments, ModelError for a file that is missing, broken
-    or of no known family, EngineError for an engine that is not installed.
+    Nothing is ever downloaded here. Raises ValueError and TypeError for bad arguments, ModelError
+    for a file that is missing, broken, refused or of no known family, EngineError for an engine
+    that is not installed.
     """
 
     def __init__(
@@ -93,16 +101,17 @@ class Matter:
         size: Size | None = None,
         refine: Literal["guided", "none"] | Refine = "guided",
         threads: int | None = None,
+        commercial_only: bool = False,
         mode: Mode = "fast",
     ) -> None:
-        spec = _spec_of(model, family, size)
         chosen_refine = _refine_of(refine)
         if mode not in ("fast", "reference"):
             raise ValueError(f"mode: expected 'fast' or 'reference', got {mode!r}")
         threads = _threads_of(threads)
+        spec, self._known = _spec_of(model, family, size)
         path = Path(spec.path)
-        if not path.is_file():
-            raise ModelError(f"{path}: no such model file")
+        if commercial_only:
+            require_commercial(path, self._known or recognised(_sha256_of(path)))
         require_external_data_inside(path)
         opened = open_engine(path, engine=engine, precision=precision, threads=threads)
         family_found, self._reason = choose_family(spec, opened.signature)
@@ -113,6 +122,9 @@ class Matter:
         self._pipeline.input_size((1, 1))
         self._idle: list[tuple[Size, Runner]] = []
         self._lock = threading.Lock()
+        if self._known is not None and family is None:
+            along = self._known.comes_along
+            self._reason = "comes with fastmatte" if along else "from the catalogue"
 
     def __repr__(self) -> str:
         engine, pipeline = self._pipeline.engine, self._pipeline
@@ -123,7 +135,7 @@ class Matter:
 
     @cached_property
     def _sha256(self) -> str:
-        return hashlib.sha256(Path(self._pipeline.spec.path).read_bytes()).hexdigest()
+        return _sha256_of(Path(self._pipeline.spec.path))
 
     @property
     def signature(self) -> Signature:
@@ -140,9 +152,12 @@ class Matter:
         """What really runs: engine, device, precision, input shape, family, hash of the file."""
         pipeline, engine = self._pipeline, self._pipeline.engine
         shape = engine.signature.inputs[0].shape
+        known = self._known or recognised(self._sha256)
         return MatterInfo(
             model=str(pipeline.spec.path),
             model_sha256=self._sha256,
+            licence=None if known is None else known.licence,
+            commercial=None if known is None else known.commercial,
             family=pipeline.family.name,
             family_reason=self._reason,
             guidance=self.guidance,
@@ -260,12 +275,22 @@ class Matter:
             del self._idle[:-MAX_IDLE_RUNNERS]
 
 
-def _spec_of(model: str | Path | ModelSpec, family: str | None, size: Size | None) -> ModelSpec:
+def _sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _spec_of(
+    model: str | Path | ModelSpec, family: str | None, size: Size | None
+) -> tuple[ModelSpec, KnownModel | None]:
     if not isinstance(model, (str, Path, ModelSpec)):
         raise TypeError(
-            f"model: expected a path or a ModelSpec, got {type(model).__name__}: {model!r}"
+            f"model: expected a name, a path or a ModelSpec, got {type(model).__name__}: {model!r}"
         )
-    spec = model if isinstance(model, ModelSpec) else ModelSpec(model)
+    spec, known = resolve(model)
     if family is not None:
         spec = replace(spec, family=family)
     if size is not None:
@@ -280,7 +305,7 @@ def _spec_of(model: str | Path | ModelSpec, family: str | None, size: Size | Non
             f"size: expected (height, width) of at most {_core.MAX_PIXELS} pixels, "
             f"got {spec.size!r}"
         )
-    return spec
+    return spec, known
 
 
 def _sizes_of(pipeline: Pipeline) -> str:

@@ -101,8 +101,13 @@ class Outcome:
     "--model",
     envvar="FASTMATTE_MODEL",
     show_envvar=True,
-    metavar="PATH",
-    help="The matting network, an ONNX file.",
+    metavar="NAME|PATH",
+    help="The matting network: an ONNX file, or the name of a known one.",
+)
+@click.option(
+    "--commercial-only",
+    is_flag=True,
+    help="Refuse weights that are not known to be free for commercial use.",
 )
 @network_options
 @click.option(
@@ -133,6 +138,7 @@ def cut(
     size: Size | None,
     refine: Literal["guided", "none"],
     threads: int | None,
+    commercial_only: bool,
     trimap: str | None,
     background_plate: str | None,
     recursive: bool,
@@ -166,8 +172,8 @@ def cut(
     naming = NAMINGS[what]
     if model is None:
         raise click.UsageError(
-            "no network is named: give an ONNX file with --model PATH, "
-            "or name one in the environment variable FASTMATTE_MODEL"
+            "no network is named: give an ONNX file with --model PATH or a name that `fastmatte "
+            "models` lists with --model NAME, or set the environment variable FASTMATTE_MODEL"
         )
     besides = None if output in (None, STREAM) else Path(str(output))
     found = list(
@@ -195,7 +201,15 @@ def cut(
     guides = _guides(trimap, background_plate, sources)
     import fastmatte as fm
 
-    matter = fm.Matter(model, family=family, size=size, refine=refine, threads=threads, mode=mode)
+    matter = fm.Matter(
+        model,
+        family=family,
+        size=size,
+        refine=refine,
+        threads=threads,
+        commercial_only=commercial_only,
+        mode=mode,
+    )
     if folder is not None and sources:
         make_folder(folder)
     goal_of = dict(zip(sources, goals, strict=True))

@@ -42,7 +42,11 @@ COLUMNS = {
     metavar="FOLDER",
     help="Score only where these are 128: the unknown region. A --model that needs one gets it.",
 )
-@click.option("--model", metavar="PATH", help="Judge this network, an ONNX file, on --images.")
+@click.option(
+    "--model",
+    metavar="NAME|PATH",
+    help="Judge this network on --images: an ONNX file, or the name of a known one.",
+)
 @network_options
 @click.option("--report", metavar="FILE.html", help="Write a page of figures and pictures.")
 @click.option("--overwrite", is_flag=True, help="Replace a report that is already there.")

@@ -29,21 +29,31 @@ if TYPE_CHECKING:
 def info(model: str | None, family: str | None, mode: Mode, as_json: bool) -> None:
     """Say what fastmatte runs on here, or how it would run MODEL.
 
-    MODEL is an ONNX file. It is loaded with the engine that cut would use, and not run.
+    MODEL is an ONNX file, or a name that `fastmatte models` lists. It is loaded with the engine
+    that cut would use, and not run. Of one that is not on this machine, it says what is known.
 
     \b
     Examples:
       fastmatte info
       fastmatte info modnet.onnx
+      fastmatte info selfie
       fastmatte info --json
     """
     if model is None and family is not None:
         raise click.UsageError("--family is about a MODEL: name one")
-    document = _machine() if model is None else _model(model, family, mode)
+    if model is None:
+        document = _machine()
+        rows = _machine_rows(document)
+    else:
+        document = _known(model)
+        rows = _known_rows(document)
+        if not document or document["catalogue"]["local"]:
+            document |= _model(model, family, mode)
+            rows = [*_model_rows(document), *rows]
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
-        _print(list(_machine_rows(document) if model is None else _model_rows(document)))
+        _print(list(rows))
 
 
 def _machine() -> dict[str, Any]:
@@ -71,8 +81,17 @@ def _machine() -> dict[str, Any]:
         "families": {
             name: f"{family.networks}: {family.description}" for name, family in FAMILIES.items()
         },
+        "models": str(fm.models.cache_folder()),
         "max_pixels": fm.MAX_PIXELS,
     }
+
+
+def _known(name: str) -> dict[str, Any]:
+    """Return what the catalogue says of a name, nothing where it is none."""
+    from fastmatte.cli.models import document
+    from fastmatte.models.catalogue import CATALOGUE
+
+    return {"catalogue": document(CATALOGUE[name])} if name in CATALOGUE else {}
 
 
 def _model(path: str, family: str | None, mode: Mode) -> dict[str, Any]:
@@ -97,13 +116,39 @@ def _machine_rows(document: dict[str, Any]) -> Iterable[tuple[str, str]]:
         yield f"engine {name}", engine["version"] or f"not installed: {engine['requirement']}"
     for name, description in document["families"].items():
         yield f"family {name}", description
+    yield "models", document["models"]
     yield "largest image", f"{document['max_pixels']} pixels"
+
+
+def _known_rows(document: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    known = document.get("catalogue")
+    if known is None:
+        return
+    download = known["download"]
+    if not known["local"]:
+        yield "model", known["name"]
+        how = "by hand" if download is None else f"`fastmatte pull {known['name']}`"
+        yield "on this machine", f"no: {how}"
+        yield "belongs here", known["path"]
+        yield "family", known["family"]
+        yield "licence", known["licence"]
+        yield "commercial use", known["commercial"]
+    yield "remark", known["note"]
+    yield "source", known["source"]
+    if download is not None:
+        yield "download", download["url"]
+        for published in download["hashes"]:
+            yield "hash", published
+        yield "published by", download["published"]
 
 
 def _model_rows(document: dict[str, Any]) -> Iterable[tuple[str, str]]:
     refine = document["refine"]
     yield "model", document["model"]
     yield "sha256", document["model_sha256"]
+    if document["licence"] is not None:
+        yield "licence", document["licence"]
+        yield "commercial use", document["commercial"]
     yield "family", f"{document['family']} ({document['family_reason']})"
     for kind in ("input", "output"):
         for tensor in document[f"{kind}s"]:

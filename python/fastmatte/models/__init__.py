@@ -1,11 +1,13 @@
-"""Families of matting networks, and which one a graph belongs to."""
+"""Matting networks: their families, which one a graph belongs to, and those known by name."""
 
 from __future__ import annotations
 
 from fastmatte.engines.base import Signature
 from fastmatte.errors import ModelError
 from fastmatte.models.bgmv2 import BGMV2
+from fastmatte.models.catalogue import Commercial, Download, KnownModel, find, known
 from fastmatte.models.dim import DIM, DIM_FOUR
+from fastmatte.models.download import pull
 from fastmatte.models.family import Family
 from fastmatte.models.modnet import MODNET
 from fastmatte.models.paddle import PADDLE
@@ -15,6 +17,7 @@ from fastmatte.models.salient import SALIENT
 from fastmatte.models.selfie import MMNET, SELFIE
 from fastmatte.models.softmax import SOFTMAX
 from fastmatte.models.spec import ModelSpec
+from fastmatte.models.store import cache_folder, is_local, path_of
 from fastmatte.models.vitmatte import VITMATTE, VITMATTE_TRANSFORMERS
 
 FAMILIES: dict[str, Family] = {
@@ -36,7 +39,21 @@ FAMILIES: dict[str, Family] = {
     )
 }
 
-__all__ = ["FAMILIES", "Family", "ModelSpec", "choose_family"]
+__all__ = [
+    "FAMILIES",
+    "Commercial",
+    "Download",
+    "Family",
+    "KnownModel",
+    "ModelSpec",
+    "cache_folder",
+    "choose_family",
+    "find",
+    "is_local",
+    "known",
+    "path_of",
+    "pull",
+]
 
 
 def choose_family(spec: ModelSpec, signature: Signature) -> tuple[Family, str]:
