@@ -8,6 +8,7 @@ from pathlib import Path
 import fastmatte as fm
 import graphs
 import pytest
+from fastmatte.engines import ENGINES
 from hypothesis import settings
 
 # Kernels are quick but sanitizer builds are not, and a shared machine stalls: no deadline.
@@ -26,6 +27,17 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param not in fm.cpu.available():
         pytest.skip(f"this processor has no {request.param}")
     with fm.cpu.force(request.param):
+        yield request.param
+
+
+@pytest.fixture(scope="module", params=sorted(ENGINES))
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the tests of a module once for each engine, which is also the one "auto" chooses."""
+    if ENGINES[request.param].version() is None:
+        pytest.skip(f"not installed: {ENGINES[request.param].requirement}")
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "onnxruntime":
+            patch.setattr(ENGINES["openvino"], "version", lambda: None)
         yield request.param
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 #: Steep enough that black becomes alpha 0.018 and white 0.982.
 SLOPE = 8.0
@@ -355,6 +355,66 @@ def logits(path):
     shape = ("batch_size", 3, "height", "width")
     out_shape = ("batch_size", 1, "height", "width")
     return _save(path, nodes, [("input", shape)], [("output", out_shape)], [("slope", [SLOPE])])
+
+
+def convolution(path):
+    """The same with the mean taken by a convolution, which engines compute in less than fp32."""
+    _save(
+        path,
+        [
+            helper.make_node("Conv", ["input", "weight"], ["logit"], kernel_shape=[1, 1]),
+            helper.make_node("Sigmoid", ["logit"], ["output"]),
+        ],
+        [("input", ("batch_size", 3, "height", "width"))],
+        [("output", ("batch_size", 1, "height", "width"))],
+    )
+    model = onnx.load(path)
+    weight = np.full((1, 3, 1, 1), SLOPE / 3, np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(weight, "weight"))
+    onnx.save(model, path)
+    return path
+
+
+def ratio(path):
+    """As published exporters leave RVM: sizes computed inside at every run, from a ratio that is an
+    input, and one name for dimensions that differ. The state is broadcast, as theirs is.
+    """
+    nodes = [
+        helper.make_node("Concat", ["one", "one", "downsample_ratio", "downsample_ratio"], ["s"]),
+        helper.make_node("Resize", ["src", "", "s"], ["small"], mode="linear"),
+        helper.make_node("ReduceMean", ["small"], ["grey"], axes=[1], keepdims=1),
+        helper.make_node("Shape", ["grey"], ["size"]),
+        helper.make_node("Expand", ["r1i", "size"], ["before"]),
+        helper.make_node("Add", ["grey", "before"], ["sum"]),
+        helper.make_node("Mul", ["sum", "half"], ["r1o"]),
+        helper.make_node("Shape", ["src"], ["full"]),
+        helper.make_node("Gather", ["full", "sides"], ["frame"]),
+        helper.make_node("Concat", ["first", "frame"], ["target"]),
+        helper.make_node("Resize", ["r1o", "", "", "target"], ["pha"], mode="linear"),
+    ]
+    for node in nodes:
+        if node.op_type == "Concat":
+            node.attribute.append(helper.make_attribute("axis", 0))
+    _save(
+        path,
+        nodes,
+        [
+            ("src", ("batch", 3, "height", "width")),
+            ("r1i", ("batch", "channels", "height", "width")),
+            ("downsample_ratio", (1,)),
+        ],
+        [
+            ("pha", ("batch", 1, "height", "width")),
+            ("r1o", ("batch", "channels", "height", "width")),
+        ],
+        [("one", [1.0]), ("half", [0.5])],
+    )
+    model = onnx.load(path)
+    for name, values in (("sides", [2, 3]), ("first", [1, 1])):
+        tensor = helper.make_tensor(name, TensorProto.INT64, [2], values)
+        model.graph.initializer.append(tensor)
+    onnx.save(model, path)
+    return path
 
 
 ALL = {

@@ -55,5 +55,15 @@ def test_import_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     loaded = set(result.stdout.split())
-    heavy = {"onnxruntime", "PIL", "click", "rich", "onnx", "cv2", "platformdirs", "http"}
+    heavy = {
+        "onnxruntime",
+        "openvino",
+        "PIL",
+        "click",
+        "rich",
+        "onnx",
+        "cv2",
+        "platformdirs",
+        "http",
+    }
     assert not loaded & heavy

@@ -81,7 +81,7 @@ def test_asking_for_help_loads_no_codec_engine_or_table():
         "from fastmatte.cli import VERBS, main\n"
         "for arguments in ([], *([verb] for verb in VERBS)):\n"
         "    main([*arguments, '--help'], standalone_mode=False)\n"
-        "print(sorted({'PIL', 'rich', 'onnxruntime'} & set(sys.modules)))\n"
+        "print(sorted({'PIL', 'rich', 'onnxruntime', 'openvino'} & set(sys.modules)))\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

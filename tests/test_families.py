@@ -10,6 +10,8 @@ import pytest
 from fastmatte.models import portrait
 from fastmatte.models.modnet import dynamic_size
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 def photo(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

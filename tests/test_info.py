@@ -45,11 +45,12 @@ def test_the_machine_as_text():
     assert rows["largest image"] == f"{fm.MAX_PIXELS} pixels"
 
 
-def test_an_absent_engine_comes_with_the_command_that_adds_it(monkeypatch):
-    monkeypatch.setattr(ENGINES["onnxruntime"], "version", lambda: None)
-    assert "not installed: pip install onnxruntime" in info().stdout
-    engine = json.loads(info("--json").stdout)["engines"]["onnxruntime"]
-    assert engine == {"version": None, "requirement": "pip install onnxruntime"}
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_absent_engine_comes_with_the_command_that_adds_it(monkeypatch, name):
+    monkeypatch.setattr(ENGINES[name], "version", lambda: None)
+    assert f"not installed: pip install {name}" in info().stdout
+    engine = json.loads(info("--json").stdout)["engines"][name]
+    assert engine == {"version": None, "requirement": f"pip install {name}"}
 
 
 def test_a_forced_instruction_set_is_said():
@@ -69,7 +70,7 @@ def test_a_model_as_json(graph):
     assert document["model"] == str(path)
     assert document["model_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert document["family"] == "modnet"
-    assert document["engine"] == "onnxruntime"
+    assert document["engine"] == fm.Matter(path).info.engine
     assert document["device"] == "cpu"
     assert document["inputs"] == [
         {"name": "input", "dtype": "float32", "shape": ["batch_size", 3, "height", "width"]}

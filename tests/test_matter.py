@@ -12,6 +12,8 @@ import onnx
 import oracles
 import pytest
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 def photo(height, width, seed=0):
     """Bright on the left, dark on the right, with noise: a matte with both ends and an edge."""
@@ -22,19 +24,19 @@ def photo(height, width, seed=0):
 
 
 @pytest.fixture(scope="module")
-def matter(graph):
+def matter(graph, engine):
     return fm.Matter(graph("selfie"), threads=1)
 
 
-def test_info_tells_what_really_runs(graph, matter):
+def test_info_tells_what_really_runs(graph, matter, engine):
     info = matter.info
     assert info.model_sha256 == hashlib.sha256(graph("selfie").read_bytes()).hexdigest()
-    assert (info.engine, info.device, info.precision) == ("onnxruntime", "cpu", "fp32")
-    assert info.engine_version == fm.engines.ENGINES["onnxruntime"].version()
+    assert (info.engine, info.device, info.precision) == (engine, "cpu", "fp32")
+    assert info.engine_version == fm.engines.ENGINES[engine].version()
     assert info.input_shape == (None, 3, 256, 256)
     assert info.isa == fm.cpu.active()
     assert info.threads == 1
-    assert "selfie on onnxruntime" in repr(matter)
+    assert f"selfie on {engine}" in repr(matter)
 
 
 def test_alpha_has_the_size_of_the_image_at_every_size(matter):
@@ -274,7 +276,7 @@ def test_read_only_and_scattered_images_are_read(matter):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"engine": "tensorflow"}, ValueError, "engine: expected one of 'auto', 'onnxruntime'"),
+        ({"engine": "tensorflow"}, ValueError, "engine: expected one of 'auto', 'openvino', 'onnx"),
         ({"precision": "fp8"}, ValueError, "precision: expected one of 'auto', 'fp32'"),
         ({"refine": "sharp"}, ValueError, "refine: expected 'guided', 'none' or a Refine"),
         ({"threads": 0}, ValueError, "threads: expected an integer from 1 to 1024, got 0"),

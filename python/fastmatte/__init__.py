@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastmatte import cpu, kernels, metrics, models
+from fastmatte import cpu, graph, kernels, metrics, models
 from fastmatte._core import MAX_PIXELS, __version__
 from fastmatte.errors import EngineError, FastmatteError, ImageError, ModelError
 from fastmatte.matte import Blur, Matte
@@ -26,6 +26,7 @@ __all__ = [
     "Stream",
     "__version__",
     "cpu",
+    "graph",
     "kernels",
     "metrics",
     "models",

@@ -43,6 +43,7 @@ class MatterInfo:
     guidance:      what the network needs besides an image: "trimap", "background" or None.
     sizes:         at which it sees frames, in words.
     normalisation: what becomes of pixels: (pixel * scale - mean) / std.
+    engine_reason: why it is this engine: what those said that "auto" prefers.
     input_shape:   of the graph's first input; None where it follows the frame.
     notes:         what one should know who expected something else, one sentence each.
     """
@@ -58,6 +59,7 @@ class MatterInfo:
     normalisation: Normalisation
     mode: Mode
     engine: str
+    engine_reason: str
     engine_version: str
     device: str
     precision: str
@@ -74,8 +76,10 @@ class Matter:
     model:     path of an ONNX file, the name of a known model that is on this machine
                (fastmatte.models.known(), pull()), or a ModelSpec that says by hand how to feed it.
     family:    one of fastmatte.models.FAMILIES; None recognises it from the graph.
-    engine:    "auto" or "onnxruntime".
-    precision: "auto" or "fp32".
+    engine:    "onnxruntime" or "openvino"; "auto" for the first that is installed and can load the
+               model: OpenVINO, then ONNX Runtime.
+    precision: "fp32", also for "auto"; "bf16" or "fp16" for what fm.check proved good enough, on
+               OpenVINO and where the processor has instructions for it.
     size:      (height, width) of the network's input; None for the family's own rule.
     refine:    "guided" for full-resolution edges along the frame's own, "none" for plain
                interpolation, or a Refine with its parameters. Nothing is refined where the network
@@ -113,7 +117,9 @@ class Matter:
         if commercial_only:
             require_commercial(path, self._known or recognised(_sha256_of(path)))
         require_external_data_inside(path)
-        opened = open_engine(path, engine=engine, precision=precision, threads=threads)
+        opened, self._engine_reason = open_engine(
+            path, engine=engine, precision=precision, threads=threads
+        )
         family_found, self._reason = choose_family(spec, opened.signature)
         if mode == "reference":
             chosen_refine = None
@@ -165,6 +171,7 @@ class Matter:
             normalisation=pipeline.family.normalisation.overridden_by(pipeline.spec),
             mode=pipeline.mode,
             engine=engine.name,
+            engine_reason=self._engine_reason,
             engine_version=engine.version,
             device=engine.device,
             precision=engine.precision,
@@ -266,13 +273,15 @@ class Matter:
         with self._lock:
             found = next((i for i, (s, _) in enumerate(self._idle) if s == size), None)
             runner = None if found is None else self._idle.pop(found)[1]
-        runner = runner or self._pipeline.runner(size)
+        runner = runner or self._pipeline.runner(size, frame)
         runner.reset()
         yield runner
         # One that failed is not reached here: whatever state it is in goes with it.
         with self._lock:
             self._idle.append((size, runner))
-            del self._idle[:-MAX_IDLE_RUNNERS]
+            latest_first = dict.fromkeys(size for size, _ in reversed(self._idle))
+            kept = list(latest_first)[: self._pipeline.engine.sizes_kept]
+            self._idle = [item for item in self._idle if item[0] in kept][-MAX_IDLE_RUNNERS:]
 
 
 def _sha256_of(path: Path) -> str:

@@ -72,9 +72,12 @@ class Pipeline:
         """Return the (height, width) at which the network sees frames of this size."""
         return self.family.input_size(self.engine.signature, self.spec, frame)
 
-    def runner(self, input_size: Size) -> Runner:
-        """Make and bind the network's tensors for one frame in flight."""
-        return self.family.runner(self.engine, self.spec, input_size, self.threads, self.mode)
+    def runner(self, input_size: Size, frame: Size) -> Runner:
+        """Make and bind the network's tensors for one frame of this size in flight."""
+        try:
+            return self.family.runner(self.engine, self.spec, input_size, self.threads, self.mode)
+        except EngineError as error:
+            raise self._told(error, frame) from error
 
     def guidance(
         self,
@@ -120,11 +123,7 @@ class Pipeline:
             # Clamps what an engine's rounding left outside [0, 1], refuses what is further out.
             _core.clamp_alpha(runner.alpha, "output", self.threads)
         except EngineError as error:
-            family = self.family
-            raise EngineError(
-                f"{error} (for a frame of {colours.shape[0]} x {colours.shape[1]}; family "
-                f"{family.name!r} sees {family.sizes})"
-            ) from error
+            raise self._told(error, (colours.shape[0], colours.shape[1])) from error
         except ValueError as error:
             raise ModelError(
                 f"{self.spec.path}: the network's output is no alpha ({error}). "
@@ -134,3 +133,10 @@ class Pipeline:
         if self.mode == "fast" and self.family.guidance == "trimap" and guidance is not None:
             set_known(out, guidance)
         clock.record("refine", start)
+
+    def _told(self, error: EngineError, frame: Size) -> EngineError:
+        """Add to what an engine says the frame's size, which is what a caller can change."""
+        return EngineError(
+            f"{error} (for a frame of {frame[0]} x {frame[1]}; family {self.family.name!r} sees "
+            f"{self.family.sizes})"
+        )

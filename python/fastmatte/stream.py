@@ -84,7 +84,8 @@ class Stream:
             )
         ended = self._shots is not None and self._shots.ended(colours)
         if self._runner is None:
-            self._runner = self._pipeline.runner(self._pipeline.input_size(self._buffers.size))
+            size = self._buffers.size
+            self._runner = self._pipeline.runner(self._pipeline.input_size(size), size)
         elif ended:
             self._runner.reset()
         alpha: Alpha = self._buffers.get("alpha", np.float32)

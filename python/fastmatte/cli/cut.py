@@ -30,11 +30,12 @@ from fastmatte.cli.files import (
     output_folder,
     targets,
 )
-from fastmatte.cli.options import network_options
+from fastmatte.cli.options import engine_options, network_options
 from fastmatte.cli.progress import progress
 
 if TYPE_CHECKING:
     from fastmatte.arrays import Colour, Image, Size
+    from fastmatte.engines import EngineName, Precision
     from fastmatte.matte import Background, Matte
     from fastmatte.matter import Matter
     from fastmatte.models.family import Mode
@@ -110,6 +111,7 @@ class Outcome:
     help="Refuse weights that are not known to be free for commercial use.",
 )
 @network_options
+@engine_options
 @click.option(
     "--trimap",
     metavar="PATH",
@@ -141,6 +143,8 @@ def cut(
     commercial_only: bool,
     trimap: str | None,
     background_plate: str | None,
+    engine: EngineName,
+    precision: Precision,
     recursive: bool,
     overwrite: bool,
     as_json: bool,
@@ -205,6 +209,8 @@ def cut(
         model,
         family=family,
         size=size,
+        engine=engine,
+        precision=precision,
         refine=refine,
         threads=threads,
         commercial_only=commercial_only,

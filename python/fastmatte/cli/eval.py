@@ -12,11 +12,12 @@ import click
 
 from fastmatte.cli import one_line
 from fastmatte.cli.files import make_folder
-from fastmatte.cli.options import network_options
+from fastmatte.cli.options import engine_options, network_options
 from fastmatte.cli.progress import progress
 
 if TYPE_CHECKING:
     from fastmatte.arrays import Size
+    from fastmatte.engines import EngineName, Precision
     from fastmatte.evaluation import Scores
     from fastmatte.models.family import Mode
 
@@ -48,6 +49,7 @@ COLUMNS = {
     help="Judge this network on --images: an ONNX file, or the name of a known one.",
 )
 @network_options
+@engine_options
 @click.option("--report", metavar="FILE.html", help="Write a page of figures and pictures.")
 @click.option("--overwrite", is_flag=True, help="Replace a report that is already there.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document of the scores.")
@@ -61,6 +63,8 @@ def eval(
     size: Size | None,
     refine: Literal["guided", "none"],
     threads: int | None,
+    engine: EngineName,
+    precision: Precision,
     report: str | None,
     overwrite: bool,
     as_json: bool,
@@ -96,7 +100,14 @@ def eval(
     matter = None
     if model is not None:
         matter = fm.Matter(
-            model, family=family, size=size, refine=refine, threads=threads, mode=mode
+            model,
+            family=family,
+            size=size,
+            engine=engine,
+            precision=precision,
+            refine=refine,
+            threads=threads,
+            mode=mode,
         )
     scores: dict[str, tuple[Size, Scores]] = {}
     figures = []

@@ -160,7 +160,8 @@ def _model_rows(document: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "normalised", f"(x * {scale:.6g} - ({mean})) / ({std})"
     yield "needs", document["guidance"] or "nothing but the image"
     yield "mode", document["mode"]
-    yield "engine", f"{document['engine']} {document['engine_version']}"
+    engine = f"{document['engine']} {document['engine_version']}"
+    yield "engine", f"{engine} ({document['engine_reason']})"
     yield "device", document["device"]
     yield "precision", document["precision"]
     yield "refine", ", ".join(f"{k} {v}" for k, v in refine.items()) if refine else "none"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
+
+from fastmatte.engines import EngineName, Precision
 
 if TYPE_CHECKING:
     from fastmatte.arrays import Size
@@ -64,3 +66,21 @@ def network_options(function: Function) -> Function:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def engine_options(function: Function) -> Function:
+    """Add what says what a network is run by: engine and precision."""
+    function = click.option(
+        "--precision",
+        type=click.Choice(get_args(Precision)),
+        default="auto",
+        show_default=True,
+        help="What it computes in: fp32, unless you ask for less.",
+    )(function)
+    return click.option(
+        "--engine",
+        type=click.Choice(get_args(EngineName)),
+        default="auto",
+        show_default=True,
+        help="What runs the network: auto takes the first that is installed and can.",
+    )(function)

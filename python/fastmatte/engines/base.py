@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from fastmatte.arrays import Array
+from fastmatte.errors import EngineError
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,16 @@ class TensorInfo:
     def __str__(self) -> str:
         shape = ", ".join("?" if side is None else str(side) for side in self.shape)
         return f"{self.name} {self.dtype} [{shape}]"
+
+    def takes(self, array: Array) -> bool:
+        """Tell whether an array has this dtype, and every side that is known."""
+        return array.dtype == self.dtype and (
+            len(array.shape) == len(self.shape)
+            and all(
+                not isinstance(known, int) or known == side
+                for known, side in zip(self.shape, array.shape, strict=True)
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,10 @@ class Binding(Protocol):
 
 
 class Engine(Protocol):
-    """One loaded model. Bindings of one engine may run in several threads at once."""
+    """One loaded model. Bindings of one engine may run in several threads at once.
+
+    sizes_kept: of how many input sizes the bindings are worth their memory after use.
+    """
 
     name: str
     version: str
@@ -54,15 +68,30 @@ class Engine(Protocol):
     precision: str
     threads: int
     signature: Signature
+    sizes_kept: int
 
-    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Binding:
+    def bind(
+        self,
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+        *,
+        constants: Collection[str] = (),
+    ) -> Binding:
         """Tie C-contiguous arrays to the graph's inputs and to those outputs that are wanted.
+
+        constants: names of inputs whose values stay as they are now. An engine may build them into
+                   the graph: what decides the sizes inside, such as a ratio, costs most when open.
 
         Raises EngineError where a name, dtype or shape is not the graph's.
         """
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run once into new arrays: every output by name, for shapes not known beforehand."""
+    def run(
+        self, inputs: Mapping[str, Array], *, constants: Collection[str] = ()
+    ) -> dict[str, Array]:
+        """Run once into new arrays: every output by name, for shapes not known beforehand.
+
+        Gives the bits that a binding of the same inputs gives.
+        """
 
 
 class EngineKind(Protocol):
@@ -78,3 +107,28 @@ class EngineKind(Protocol):
 
         Raises ModelError for an unusable file, EngineError for what the engine cannot do.
         """
+
+
+def require_bindable(
+    signature: Signature, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
+) -> None:
+    """Raise what Engine.bind documents, and ValueError for arrays that are not C-contiguous."""
+    for kind, tensors, arrays in (
+        ("input", signature.inputs, inputs),
+        ("output", signature.outputs, outputs),
+    ):
+        known = {tensor.name: tensor for tensor in tensors}
+        for name, array in arrays.items():
+            if name not in known:
+                names = ", ".join(map(repr, known))
+                raise EngineError(f"{kind} {name!r}: expected one of {names}")
+            if not known[name].takes(array):
+                shape = ", ".join(map(str, array.shape))
+                raise EngineError(
+                    f"{kind} {name!r}: expected {known[name]}, got {array.dtype} [{shape}]"
+                )
+            if not array.flags.c_contiguous:
+                raise ValueError(f"{name}: expected a C-contiguous array")
+    missing = [tensor.name for tensor in signature.inputs if tensor.name not in inputs]
+    if missing:
+        raise EngineError(f"input {missing[0]!r}: no array is given for it")

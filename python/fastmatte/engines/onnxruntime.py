@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastmatte.arrays import Array
-from fastmatte.engines.base import Signature, TensorInfo
+from fastmatte.engines.base import Signature, TensorInfo, require_bindable
 from fastmatte.errors import EngineError, ModelError
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
     "tensor(double)": "float64",
+    "tensor(bool)": "bool",
     "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(int32)": "int32",
     "tensor(int64)": "int64",
 }
 
@@ -45,6 +48,8 @@ def open(path: Path, *, precision: str, threads: int) -> OnnxRuntime:
         import onnxruntime
     except ImportError as error:
         raise EngineError(f"onnxruntime is not installed ({error}): {requirement}") from error
+    from fastmatte.graph.signature import read_signature  # engines lie below graph
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -52,10 +57,19 @@ def open(path: Path, *, precision: str, threads: int) -> OnnxRuntime:
     # Its idle threads would otherwise spin on the processors that our kernels need next.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
+        declared = read_signature(path)
+    except ModelError:
+        declared = Signature((), ())  # ONNX Runtime says better what is wrong with it
+    # Frames come one by one. Where the batch is open, ONNX Runtime does without layouts that it
+    # only uses for shapes it knows: MediaPipe's selfie network takes a sixth longer.
+    batches = _batches(declared)
+    for name in set(batches.values()):
+        options.add_free_dimension_override_by_name(name, 1)
+    try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(f"{path}: ONNX Runtime cannot load it: {_first_line(error)}") from error
-    return OnnxRuntime(session, onnxruntime.__version__, threads)
+    return OnnxRuntime(session, onnxruntime.__version__, threads, batches)
 
 
 class OnnxRuntime:
@@ -64,21 +78,41 @@ class OnnxRuntime:
     name = "onnxruntime"
     device = "cpu"
     precision = "fp32"
+    # A binding is a few addresses.
+    sizes_kept = 8
 
-    def __init__(self, session: onnxruntime.InferenceSession, version: str, threads: int) -> None:
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        version: str,
+        threads: int,
+        batches: Mapping[str, str],
+    ) -> None:
         self.version = version
         self.threads = threads
         self._session = session
         self.signature = Signature(
-            tuple(_tensor_info(node) for node in session.get_inputs()),
-            tuple(_tensor_info(node) for node in session.get_outputs()),
+            tuple(_tensor_info(node, batches) for node in session.get_inputs()),
+            tuple(_tensor_info(node, batches) for node in session.get_outputs()),
         )
 
-    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Bound:
-        """Tie arrays to the session by their addresses."""
+    def bind(
+        self,
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+        *,
+        constants: Collection[str] = (),
+    ) -> Bound:
+        """Tie arrays to the session by their addresses.
+
+        Constants stay inputs: RVM with its ratio and all sizes built in took as long as without.
+        """
+        require_bindable(self.signature, inputs, outputs)
         return Bound(self._session, inputs, outputs)
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(
+        self, inputs: Mapping[str, Array], *, constants: Collection[str] = ()
+    ) -> dict[str, Array]:
         """Run once into new arrays."""
         names = [tensor.name for tensor in self.signature.outputs]
         try:
@@ -99,8 +133,6 @@ class Bound:
         self._session = session
         self._arrays = [*inputs.values(), *outputs.values()]
         self._binding = session.io_binding()
-        if not all(array.flags.c_contiguous for array in self._arrays):
-            raise ValueError("bind: expected C-contiguous arrays")
         try:
             for bind, arrays in (
                 (self._binding.bind_input, inputs),
@@ -119,8 +151,22 @@ class Bound:
             raise _failure(error) from error
 
 
-def _tensor_info(node: Any) -> TensorInfo:
-    return TensorInfo(node.name, _DTYPES.get(node.type, node.type), tuple(node.shape))
+def _batches(declared: Signature) -> dict[str, str]:
+    """Return the names that stand for the batch and for nothing else, by the tensor that has it."""
+    inputs = [tensor for tensor in declared.inputs if len(tensor.shape) == 4]
+    tensors = (*declared.inputs, *declared.outputs)
+    others = {side for tensor in tensors for side in tensor.shape[1:]}
+    names = {tensor.shape[0] for tensor in inputs} - others
+    return {
+        tensor.name: tensor.shape[0]
+        for tensor in tensors
+        if tensor.shape and isinstance(tensor.shape[0], str) and tensor.shape[0] in names
+    }
+
+
+def _tensor_info(node: Any, batches: Mapping[str, str]) -> TensorInfo:
+    shape = (batches.get(node.name, side) if i == 0 else side for i, side in enumerate(node.shape))
+    return TensorInfo(node.name, _DTYPES.get(node.type, node.type), tuple(shape))
 
 
 def _first_line(error: Exception) -> str:

@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from fastmatte.graph.external_data import require_external_data_inside
+from fastmatte.graph.freezing import Frozen, freeze
+from fastmatte.graph.signature import read_signature
 
-__all__ = ["require_external_data_inside"]
+__all__ = ["Frozen", "freeze", "read_signature", "require_external_data_inside"]

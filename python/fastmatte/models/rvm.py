@@ -101,6 +101,8 @@ class Runner:
         self._states: tuple[dict[str, Array], ...] = ()
         self._bindings: tuple[Binding, ...] = ()
         self._turn = 0
+        # The ratio stays as it is, and decides the sizes of all that is inside.
+        self._constants = self._fixed.keys() - {"src"}
 
     def feed(self, image: Image, pixel_format: PixelFormat, guidance: Image | None = None) -> None:
         """Lay out the frame as it is; the network normalises by itself."""
@@ -135,7 +137,7 @@ class Runner:
             name: np.zeros([s if isinstance(s, int) else 1 for s in shapes[name]], self._dtype)
             for name in STATES_IN
         }
-        results = self._engine.run({**self._fixed, **seed})
+        results = self._engine.run({**self._fixed, **seed}, constants=self._constants)
         images: dict[str, Array] = {"fgr": self._fgr, "pha": self._pha}
         for name, array in images.items():
             np.copyto(array, results[name])
@@ -145,6 +147,7 @@ class Runner:
             self._engine.bind(
                 {**self._fixed, **dict(zip(STATES_IN, before.values(), strict=True))},
                 {**images, **after},
+                constants=self._constants,
             )
             for before, after in (self._states, self._states[::-1])
         )
