@@ -8,12 +8,14 @@ from fastmatte.errors import EngineError, FastmatteError, ImageError, ModelError
 from fastmatte.matte import Blur, Matte
 from fastmatte.matter import Matter, MatterInfo
 from fastmatte.models import ModelSpec
+from fastmatte.proof import CheckReport, check
 from fastmatte.refine import Refine
 from fastmatte.stream import Stream
 
 __all__ = [
     "MAX_PIXELS",
     "Blur",
+    "CheckReport",
     "EngineError",
     "FastmatteError",
     "ImageError",
@@ -25,6 +27,7 @@ __all__ = [
     "Refine",
     "Stream",
     "__version__",
+    "check",
     "cpu",
     "graph",
     "kernels",

@@ -21,7 +21,16 @@ from fastmatte.arrays import AnyAlpha, Image
 from fastmatte.errors import FastmatteError, ImageError
 from fastmatte.matter import Matter
 
-__all__ = ["ENDINGS", "Comparison", "Pair", "Scores", "compare", "pair_files", "summarise"]
+__all__ = [
+    "ENDINGS",
+    "Comparison",
+    "Pair",
+    "Scores",
+    "compare",
+    "files_of",
+    "pair_files",
+    "summarise",
+]
 
 #: What names within one folder end in, by what the file holds.
 ENDINGS = {
@@ -97,7 +106,7 @@ def pair_files(
     Returns the pairs, by name. Raises OSError for a folder that cannot be read, and FastmatteError
     for one without files, two files of one name, and names that not every folder has.
     """
-    found = {"truth": _by_name(Path(truths), "alpha")}
+    found = {"truth": files_of(Path(truths), "alpha")}
     others = (
         ("alpha", predictions, "alpha"),
         ("image", images, "image"),
@@ -107,7 +116,7 @@ def pair_files(
     for role, folder, ending in others:
         if folder is not None:
             folders[role] = Path(folder)
-            found[role] = _by_name(Path(folder), ending)
+            found[role] = files_of(Path(folder), ending)
     for role, files in found.items():
         _require_same_names(files, folders[role], found["truth"], folders["truth"])
     return [
@@ -116,8 +125,11 @@ def pair_files(
     ]
 
 
-def _by_name(folder: Path, content: str) -> dict[str, Path]:
-    """Return the files of a folder that hold this content, by name for pairing."""
+def files_of(folder: Path, content: str) -> dict[str, Path]:
+    """Return the files of a folder that hold this content, one of ENDINGS, by name for pairing.
+
+    Raises OSError and FastmatteError as pair_files() does for a single folder.
+    """
     files = sorted(
         entry
         for entry in folder.iterdir()
