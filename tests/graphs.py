@@ -375,6 +375,22 @@ def convolution(path):
     return path
 
 
+def quantised(path):
+    """A MODNet that rounds its input to bytes at every run."""
+    brightness(path)
+    model = onnx.load(path)
+    graph = model.graph
+    graph.node[0].input[0] = "rough"
+    graph.node.insert(
+        0, helper.make_node("DynamicQuantizeLinear", ["input"], ["bytes", "scale", "zero"])
+    )
+    graph.node.insert(
+        1, helper.make_node("DequantizeLinear", ["bytes", "scale", "zero"], ["rough"])
+    )
+    onnx.save(model, path)
+    return path
+
+
 def ratio(path):
     """As published exporters leave RVM: sizes computed inside at every run, from a ratio that is an
     input, and one name for dimensions that differ. The state is broadcast, as theirs is.

@@ -33,6 +33,9 @@ class Skewed:
     def version(self):
         return "1"
 
+    def reservation(self, path):
+        return None
+
     def open(self, path, *, precision, threads):
         engine = plain.open(path, precision="fp32", threads=threads)
         engine.name, engine.precision = "openvino", precision

@@ -290,6 +290,14 @@ def test_auto_goes_on_where_openvino_is_not_or_cannot(graph, monkeypatch):
         fm.Matter(graph("modnet"), engine="openvino")
 
 
+def test_auto_leaves_quantised_graphs_to_onnx_runtime(graph):
+    info = fm.Matter(graph("quantised")).info
+    assert info.engine == "onnxruntime"
+    if ENGINES["openvino"].version() is not None:
+        assert info.engine_reason.startswith("openvino rounds a quantised graph otherwise")
+        assert fm.Matter(graph("quantised"), engine="openvino").info.engine == "openvino"
+
+
 def test_onnx_runtime_computes_in_fp32_only(graph):
     for precision in ("bf16", "fp16"):
         with pytest.raises(fm.EngineError, match=f"runs fp32 here, not {precision}"):

@@ -1,7 +1,7 @@
 """Inference engines: the registry, and the choice among them.
 
-Each engine is one module with a `requirement` (the command that installs it), `version()` and
-`open()`; nothing heavy is imported before a model is opened.
+Each engine is one module with a `requirement` (the command that installs it), `version()`,
+`reservation()` and `open()`; nothing heavy is imported before a model is opened.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ def open_engine(path: Path, *, engine: str, precision: str, threads: int) -> tup
         return ENGINES[engine].open(path, precision=precision, threads=threads), "said by hand"
     passed: list[FastmatteError] = []
     for kind in ENGINES.values():
+        reservation = kind.reservation(path)
+        if reservation is not None:
+            passed.append(EngineError(reservation))
+            continue
         try:
             opened = kind.open(path, precision=precision, threads=threads)
         except FastmatteError as error:

@@ -102,6 +102,9 @@ class EngineKind(Protocol):
     def version(self) -> str | None:
         """Return the installed library's version, None where it is not installed."""
 
+    def reservation(self, path: Path) -> str | None:
+        """Say why "auto" should leave a file to another engine, None where it need not."""
+
     def open(self, path: Path, *, precision: str, threads: int) -> Engine:
         """Load a model.
 

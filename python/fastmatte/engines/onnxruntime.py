@@ -40,6 +40,11 @@ def version() -> str | None:
     return None
 
 
+def reservation(path: Path) -> str | None:
+    """Have none: what others are held against."""
+    return None
+
+
 def open(path: Path, *, precision: str, threads: int) -> OnnxRuntime:
     """Load an ONNX file for the CPU."""
     if precision not in ("auto", "fp32"):
@@ -178,4 +183,4 @@ def _failure(error: Exception) -> EngineError:
     return EngineError(f"onnxruntime: {_first_line(error)}")
 
 
-__all__ = ["OnnxRuntime", "open", "requirement", "version"]
+__all__ = ["OnnxRuntime", "open", "requirement", "reservation", "version"]
