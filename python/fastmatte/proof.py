@@ -32,8 +32,8 @@ BUILT_IN: tuple[tuple[Size, int], ...] = (
     ((251, 333), 2),
 )
 #: One level of 255 on average. On photographs of people the worst sample of real networks was ten
-#: thousand times below it in OpenVINO's fp32. In its bf16 MediaPipe's, PP-HumanSeg and MMNet passed,
-#: CSNet was twice above, and RVM, which solves for lines along edges, four times.
+#: thousand times below it in OpenVINO's fp32. In its bf16 MediaPipe's, PP-HumanSeg and MMNet were
+#: within, CSNet was twice above, and RVM, which solves for lines along edges, four times.
 TOLERANCE = 1 / 255
 #: A network that finds nothing gives alpha that varies less than this.
 LEAST_CONTRAST = 0.1

@@ -70,8 +70,6 @@ def open(path: Path, *, precision: str, threads: int) -> OpenVino:
     try:
         declared = read_signature(path)
         model = core.read_model(path)
-        if len(model.inputs) != len(declared.inputs):
-            raise ModelError(f"{path}: OpenVINO lost an input of the graph")
     except RuntimeError as error:
         raise ModelError(f"{path}: OpenVINO cannot load it: {_reason(error)}") from error
     return OpenVino(openvino, core, model, declared, hint, threads)
@@ -98,8 +96,12 @@ class OpenVino:
         self.version = openvino.__version__.split("-")[0]
         self.precision = {"f32": "fp32", "f16": "fp16"}.get(hint, hint)
         self.threads = threads
+        ports = {name: port for port in model.inputs for name in port.get_names()}
+        # In OpenVINO's order. Before 2026 it leaves out inputs that nothing in the graph reads.
+        names = {tensor.name for tensor in declared.inputs}
+        self._sources = [n for port in model.inputs for n in port.get_names() if n in names]
         self.signature = Signature(
-            tuple(map(_completed, declared.inputs, model.inputs)),
+            tuple(_completed(t, ports[t.name]) if t.name in ports else t for t in declared.inputs),
             tuple(map(_completed, declared.outputs, model.outputs)),
         )
         self._openvino = openvino
@@ -145,7 +147,7 @@ class OpenVino:
     ) -> Bound:
         compiled = self._compile(inputs, wanted, constants)
         # In the graph's order: folding may leave a port without its name.
-        sources = [t.name for t in self.signature.inputs if t.name not in constants]
+        sources = [name for name in self._sources if name not in constants]
         results = [t.name for t in self.signature.outputs if t.name in outputs]
         return Bound(
             self._openvino,
@@ -175,9 +177,9 @@ class OpenVino:
         self, inputs: Mapping[str, Array], outputs: Collection[str], constants: Collection[str]
     ) -> CompiledModel:
         model = self._model.clone()
-        ports = dict(zip([t.name for t in self.signature.inputs], model.inputs, strict=True))
+        ports = dict(zip(self._sources, model.inputs, strict=True))
         results = list(zip(self.signature.outputs, model.outputs, strict=True))
-        for name in constants:
+        for name in ports.keys() & set(constants):
             parameter = ports.pop(name).get_node()
             value = self._openvino.op.Constant(inputs[name])
             for target in parameter.output(0).get_target_inputs():
