@@ -342,6 +342,61 @@ def bgmv2(path):
     return contract(path, **CONTRACTS["bgmv2-refine"])
 
 
+def local(path, signature="vitmatte-hf", pool=32, dilation=8, side=None, channels=2):
+    """A network with a known receptive field, the signature of one that takes a trimap.
+
+    alpha = sigmoid of convolutions over what is within dilation pixels, and of the largest values
+    of the pool x pool squares that the pixel lies in: it looks as far as the larger of the two.
+    side:     of a graph that takes no other size.
+    channels: of its widest layer.
+    """
+    contract_of = CONTRACTS[signature]
+    inputs = {
+        name: shape if side is None else (1, shape[1], side, side)
+        for name, shape in contract_of["inputs"].items()
+    }
+    [alpha] = contract_of["outputs"]
+    rng = np.random.default_rng(4)
+    parts = [f"{name}_s" if name == "trimap" else name for name in inputs]
+    nodes = [helper.make_node("Div", ["trimap", "white"], ["trimap_s"])] * ("trimap" in inputs)
+    nodes += [
+        helper.make_node("Concat", parts, ["all"], axis=1),
+        helper.make_node(
+            "Conv",
+            ["all", "wide"],
+            ["near"],
+            kernel_shape=[3, 3],
+            dilations=[dilation] * 2,
+            pads=[dilation] * 4,
+        ),
+        helper.make_node("Conv", ["near", "narrow"], ["detail"]),
+        helper.make_node("Conv", ["all", "mix"], ["grey"]),
+        helper.make_node(
+            "MaxPool", ["grey"], ["small"], kernel_shape=[pool] * 2, strides=[pool] * 2
+        ),
+        helper.make_node(
+            "Resize",
+            ["small", "", "scales"],
+            ["coarse"],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        ),
+        helper.make_node("Add", ["detail", "coarse"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], [alpha]),
+    ]
+    constants = [
+        ("white", [255.0]),
+        ("wide", rng.normal(0, 0.5, (channels, 4, 3, 3))),
+        ("narrow", rng.normal(0, 0.5, (1, channels, 1, 1))),
+        ("mix", rng.normal(0, 0.5, (1, 4, 1, 1))),
+        ("scales", [1.0, 1.0, pool, pool]),
+    ]
+    used = {name for node in nodes for name in node.input}
+    constants = [(name, values) for name, values in constants if name in used]
+    return _save(path, nodes, inputs.items(), [(alpha, (None, 1, "oh", "ow"))], constants)
+
+
 def unknown(path):
     return brightness(path, "frames", "score", (1, 5, 64, 64), (1, 1, 64, 64))
 

@@ -26,9 +26,10 @@ class StreamStats:
 
     frames:  frames taken in.
     dropped: frames left out to keep up.
-    stages:  milliseconds by stage over the last 4096 frames: "input" (resize and normalise),
-             "network", "refine", and, for frames that asked for them, "foreground", "background"
-             (fitting or blurring it) and "composite" or "cutout".
+    stages:  milliseconds by stage over the last 4096 frames: "trimap" (the coarse network and what
+             is made of its alpha), "align", "input" (resize and normalise), "network" (and the
+             input of each tile), "refine", and, for frames that asked for them, "foreground",
+             "background" (fitting or blurring it) and "composite" or "cutout".
     """
 
     frames: int

@@ -140,15 +140,20 @@ class Photo:
         return height, width
 
     def matte(
-        self, matter: Matter, *, trimap: Pixels | None = None, background: Pixels | None = None
+        self,
+        matter: Matter,
+        *,
+        trimap: Pixels | None = None,
+        background: Pixels | None = None,
+        align: bool = False,
     ) -> Matte:
         """Return the matte of the photograph, which lets through no more than the file does.
 
-        trimap, background: as calling a Matter takes them.
+        trimap, background, align: as calling a Matter takes them.
 
         The network sees white where the file is transparent: it was trained on photographs.
         """
-        matte = matter(self.over(WHITE), trimap=trimap, background=background)
+        matte = matter(self.over(WHITE), trimap=trimap, background=background, align=align)
         return matte if self.alpha is None else matte.within(self.alpha)
 
     def over(self, colour: Colour) -> Pixels:

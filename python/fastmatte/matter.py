@@ -17,14 +17,15 @@ from fastmatte import _core, cpu, kernels
 from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
-from fastmatte.engines import EngineName, Precision, Signature, open_engine
+from fastmatte.engines import Engine, EngineName, Precision, Signature, open_engine
 from fastmatte.graph import require_external_data_inside
-from fastmatte.guidance import Guidance
+from fastmatte.guidance import BAND, MOST_BAND, Guidance, make_trimap
 from fastmatte.matte import Matte
-from fastmatte.models import Commercial, KnownModel, ModelSpec, choose_family
+from fastmatte.models import Commercial, Family, KnownModel, ModelSpec, choose_family
 from fastmatte.models.family import Mode, Normalisation, Runner
 from fastmatte.models.store import recognised, require_commercial, resolve
-from fastmatte.pipeline import Pipeline, colour_order, colours_of
+from fastmatte.models.tiles import LEAST_SIDE, STEP, Tiling
+from fastmatte.pipeline import ColourOrder, Pipeline, colour_order, colours_of
 from fastmatte.refine import Refine
 from fastmatte.stream import Stream
 
@@ -42,6 +43,9 @@ class MatterInfo:
     family_reason: what in the graph showed its family.
     guidance:      what the network needs besides an image: "trimap", "background" or None.
     sizes:         at which it sees frames, in words.
+    tile:          (height, width) of the windows that large frames are cut into; None where frames
+                   are seen whole.
+    trimap_from:   what really runs to make a trimap where none is given.
     normalisation: what becomes of pixels: (pixel * scale - mean) / std.
     engine_reason: why it is this engine: what those said that "auto" prefers.
     input_shape:   of the graph's first input; None where it follows the frame.
@@ -56,6 +60,7 @@ class MatterInfo:
     family_reason: str
     guidance: Guidance | None
     sizes: str
+    tile: Size | None
     normalisation: Normalisation
     mode: Mode
     engine: str
@@ -68,6 +73,7 @@ class MatterInfo:
     threads: int
     isa: str
     notes: tuple[str, ...]
+    trimap_from: MatterInfo | None
 
 
 class Matter:
@@ -88,7 +94,20 @@ class Matter:
     commercial_only: refuse weights that are not known to be free for commercial use. A file of the
                user's own is known by its hash.
     mode:      "fast" for what serves the alpha best; "reference" for what the network's authors do
-               in their own script, to the last rounding, refine left aside.
+               in their own script, to the last rounding, refine and tiles left aside.
+    tile:      how networks that take a trimap see large frames: at full resolution, in overlapping
+               windows of this side, a multiple of 32 of at least 128, and only where the trimap is
+               unknown. "auto" for 1024, or what a graph of one size takes; "none" for the whole
+               frame at the family's own size, in as much memory as that needs. A seam cannot be
+               seen where a network looks no further than three eighths of the overlap, which is a
+               quarter of the side, and hardly where it looks further. Frames of no more pixels than
+               a window are run whole.
+    trimap_from: for networks that take a trimap, the model, or a Matter made ready, whose alpha
+               makes one where none is given: a first network finds the subject, the second does
+               its edges.
+    trimap_radius: of that trimap's unknown band, in parts of the square root of the image's
+               pixels, so that it suits images of every size; None for 0.01, which is 14 pixels at
+               1080p.
 
     Nothing is ever downloaded here. Raises ValueError and TypeError for bad arguments, ModelError
     for a file that is missing, broken, refused or of no known family, EngineError for an engine
@@ -107,11 +126,16 @@ class Matter:
         threads: int | None = None,
         commercial_only: bool = False,
         mode: Mode = "fast",
+        tile: int | Literal["auto", "none"] = "auto",
+        trimap_from: str | Path | ModelSpec | Matter | None = None,
+        trimap_radius: float | None = None,
     ) -> None:
         chosen_refine = _refine_of(refine)
         if mode not in ("fast", "reference"):
             raise ValueError(f"mode: expected 'fast' or 'reference', got {mode!r}")
         threads = _threads_of(threads)
+        tile = _tile_of(tile)
+        self._band = _band_of(trimap_radius, trimap_from)
         spec, self._known = _spec_of(model, family, size)
         path = Path(spec.path)
         if commercial_only:
@@ -123,7 +147,9 @@ class Matter:
         family_found, self._reason = choose_family(spec, opened.signature)
         if mode == "reference":
             chosen_refine = None
-        self._pipeline = Pipeline(opened, family_found, spec, mode, chosen_refine, threads)
+        tiling = _tiling_of(family_found, opened, spec, tile, threads, mode)
+        self._pipeline = Pipeline(opened, family_found, spec, mode, chosen_refine, threads, tiling)
+        self._coarse = _coarse_of(trimap_from, self._pipeline, engine)
         # A size the graph cannot take is reported here, not by the first frame.
         self._pipeline.input_size((1, 1))
         self._idle: list[tuple[Size, Runner]] = []
@@ -168,6 +194,7 @@ class Matter:
             family_reason=self._reason,
             guidance=self.guidance,
             sizes=_sizes_of(pipeline),
+            tile=None if pipeline.tiling is None else pipeline.tiling.window,
             normalisation=pipeline.family.normalisation.overridden_by(pipeline.spec),
             mode=pipeline.mode,
             engine=engine.name,
@@ -180,6 +207,7 @@ class Matter:
             threads=pipeline.threads,
             isa=cpu.active(),
             notes=tuple(_notes_on(pipeline)),
+            trimap_from=None if self._coarse is None else self._coarse.info,
         )
 
     def __call__(
@@ -188,6 +216,7 @@ class Matter:
         *,
         trimap: Image | None = None,
         background: Image | None = None,
+        align: bool = False,
         pixel_format: PixelFormat = "rgb",
     ) -> Matte:
         """Return the matte of one image.
@@ -195,18 +224,22 @@ class Matter:
         image:        (H, W, 3) uint8, or (H, W, 4) for "rgba" and "bgra", whose fourth channel is
                       left out. The Matte keeps it, so do not change it while the Matte is in use.
         trimap:       (H, W) uint8 of 0 (background), 128 (unknown) and 255 (foreground), for
-                      networks that need one; alpha is 0 and 1 where it says so.
+                      networks that need one; alpha is 0 and 1 where it says so. None for one made
+                      from another network's alpha, where the Matter has trimap_from.
         background:   the scene without its subject, like image, for networks that need it.
+        align:        whether the camera has moved since: the background, of any size, is brought
+                      to where it shows the same as the image, which needs OpenCV.
         pixel_format: order of the image's channels, and of all colours the Matte takes and gives.
 
         Raises TypeError and ValueError where image is not what pixel_format says, or where trimap
-        or background is missing, unfit or not for this network; ModelError where the network's
+        or background is missing, unfit or not for this network, or where too little of the
+        background is found again in the image; ModelError where the network's
         output is no alpha, EngineError where the engine failed.
         """
         order = colour_order(pixel_format)
         colours = colours_of(image, pixel_format)
         buffers = Buffers(colours.shape[:2])
-        guidance = self._pipeline.guidance(trimap, background, buffers.size, pixel_format)
+        guidance = self._guidance(colours, order, trimap, background, pixel_format, align)
         alpha: Alpha = buffers.get("alpha", np.float32)
         with self._runner(buffers.size) as runner:
             self._pipeline.run(runner, colours, order, guidance, alpha, Clock())
@@ -224,12 +257,13 @@ class Matter:
         *,
         trimap: Image | None = None,
         background: Image | None = None,
+        align: bool = False,
         pixel_format: PixelFormat = "rgb",
         out: AnyAlpha | None = None,
     ) -> AnyAlpha:
         """Return the alpha of one image: the shortest way, without memory of its own.
 
-        image, trimap, background, pixel_format: as for calling the Matter.
+        image, trimap, background, align, pixel_format: as for calling the Matter.
         out: (H, W) float32 for alpha in [0, 1] or uint8 for 255ths, rounded half up; None for a
              new float32 array.
 
@@ -240,7 +274,7 @@ class Matter:
         order = colour_order(pixel_format)
         colours = colours_of(image, pixel_format)
         size = colours.shape[:2]
-        guidance = self._pipeline.guidance(trimap, background, size, pixel_format)
+        guidance = self._guidance(colours, order, trimap, background, pixel_format, align)
         if out is None:
             out = np.empty(size, np.float32)
         else:
@@ -253,6 +287,7 @@ class Matter:
         self,
         *,
         background: Image | None = None,
+        align: bool = False,
         pixel_format: PixelFormat = "rgb",
         cuts: Literal["reset", "ignore"] = "reset",
     ) -> Stream:
@@ -260,11 +295,40 @@ class Matter:
 
         background:   the scene without its subject, for networks that need it, kept and not copied;
                       a frame may bring a newer one.
+        align:        whether the camera moves: the background is aligned to every frame, as calling
+                      the Matter does. A frame in which it is not found again raises, and the next
+                      may be given.
         pixel_format: order of the frames' channels, and of all colours their mattes take and give.
         cuts:         "reset" makes networks with recurrent state forget earlier frames where a shot
                       ends, as seen in how levels are spread; "ignore" leaves that to reset().
         """
-        return Stream(self._pipeline, pixel_format, background, cuts)
+        coarse = None
+        if self._coarse is not None:
+            order = colour_order(pixel_format)
+            coarse = self._coarse.stream(pixel_format=order, cuts=cuts), self._band
+        return Stream(self._pipeline, pixel_format, background, cuts, coarse, align=align)
+
+    def _guidance(
+        self,
+        colours: Image,
+        order: ColourOrder,
+        trimap: Image | None,
+        background: Image | None,
+        pixel_format: PixelFormat,
+        align: bool,
+    ) -> Image | None:
+        """Return what the network is told besides an image, made here where it can be."""
+        size = colours.shape[:2]
+        if self._coarse is not None and trimap is None and background is None:
+            # In 255ths: for large images that is a quarter of the memory.
+            alpha = np.empty(size, np.uint8)
+            self._coarse.alpha(colours, pixel_format=order, out=alpha)
+            trimap = make_trimap(alpha, self._band, self._pipeline.threads)
+        if align:
+            self._pipeline.require_background("align")
+        return self._pipeline.guidance(
+            trimap, background, size, pixel_format, frame=colours if align else None
+        )
 
     @contextmanager
     def _runner(self, frame: Size) -> Iterator[Runner]:
@@ -342,6 +406,73 @@ def _refine_of(refine: Literal["guided", "none"] | Refine) -> Refine | None:
     if refine == "none":
         return None
     raise ValueError(f"refine: expected 'guided', 'none' or a Refine, got {refine!r}")
+
+
+def _tile_of(tile: int | Literal["auto", "none"]) -> int | Literal["auto", "none"]:
+    if tile in ("auto", "none"):
+        return tile
+    if not isinstance(tile, int) or tile < LEAST_SIDE or tile % STEP or tile**2 > _core.MAX_PIXELS:
+        raise ValueError(
+            f"tile: expected 'auto', 'none' or a multiple of {STEP} of at least {LEAST_SIDE}, "
+            f"got {tile!r}"
+        )
+    return tile
+
+
+def _tiling_of(
+    family: Family,
+    engine: Engine,
+    spec: ModelSpec,
+    tile: int | Literal["auto", "none"],
+    threads: int,
+    mode: Mode,
+) -> Tiling | None:
+    if tile == "none" or (mode == "reference" and tile == "auto"):
+        return None
+    if mode == "reference":
+        raise ValueError(
+            f"tile: expected 'auto' or 'none', for mode 'reference' sees frames as the network's "
+            f"authors do; got {tile}"
+        )
+    return family.tiling(engine, spec, None if tile == "auto" else int(tile), threads)
+
+
+def _band_of(radius: float | None, coarse: object) -> float:
+    if radius is None:
+        return BAND
+    if coarse is None:
+        raise ValueError("trimap_radius: expected None, for there is no trimap_from to make one")
+    if not isinstance(radius, (int, float)) or not 0 <= radius <= MOST_BAND:
+        raise ValueError(
+            f"trimap_radius: expected 0 to {MOST_BAND} of the square root of the image's pixels, "
+            f"got {radius!r}"
+        )
+    return radius
+
+
+def _coarse_of(
+    model: str | Path | ModelSpec | Matter | None, pipeline: Pipeline, engine: EngineName
+) -> Matter | None:
+    if model is None:
+        return None
+    family = pipeline.family
+    if family.guidance != "trimap":
+        raise ValueError(f"trimap_from: expected None, for family {family.name!r} takes no trimap")
+    if not isinstance(model, (str, Path, ModelSpec, Matter)):
+        raise TypeError(
+            f"trimap_from: expected a path, a ModelSpec or a Matter, got {type(model).__name__}: "
+            f"{model!r}"
+        )
+    if isinstance(model, Matter):
+        coarse = model
+    else:
+        coarse = Matter(model, engine=engine, threads=pipeline.threads)
+    if coarse.guidance is not None:
+        raise ValueError(
+            f"trimap_from: expected a network that needs nothing but an image, and family "
+            f"{coarse.info.family!r} needs a {coarse.guidance}"
+        )
+    return coarse
 
 
 def _threads_of(threads: int | None) -> int:

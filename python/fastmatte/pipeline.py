@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from fastmatte import _core
+from fastmatte.alignment import align
 from fastmatte.arrays import AnyAlpha, Image, PixelFormat, Size
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
@@ -17,6 +18,7 @@ from fastmatte.errors import EngineError, ModelError
 from fastmatte.guidance import chosen_guidance, require_size, require_trimap, set_known
 from fastmatte.models import Family, ModelSpec
 from fastmatte.models.family import Mode, Runner
+from fastmatte.models.tiles import TiledRunner, Tiling
 from fastmatte.refine import Refine, enlarge
 
 ColourOrder = Literal["rgb", "bgr"]
@@ -59,7 +61,10 @@ def colours_of(
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A loaded model and everything that was chosen about how to run it."""
+    """A loaded model and everything that was chosen about how to run it.
+
+    tiling: how large frames are cut into windows; None where the network sees them whole.
+    """
 
     engine: Engine
     family: Family
@@ -67,13 +72,20 @@ class Pipeline:
     mode: Mode
     refine: Refine | None
     threads: int
+    tiling: Tiling | None = None
 
     def input_size(self, frame: Size) -> Size:
-        """Return the (height, width) at which the network sees frames of this size."""
+        """Return the (height, width) at which the network sees frames of this size, or their
+        windows.
+        """
+        if self.tiling is not None:
+            return self.tiling.input_size(frame)
         return self.family.input_size(self.engine.signature, self.spec, frame)
 
     def runner(self, input_size: Size, frame: Size) -> Runner:
         """Make and bind the network's tensors for one frame of this size in flight."""
+        if self.tiling is not None:
+            return TiledRunner(self.tiling, self.threads)
         try:
             return self.family.runner(self.engine, self.spec, input_size, self.threads, self.mode)
         except EngineError as error:
@@ -86,8 +98,11 @@ class Pipeline:
         size: Size,
         pixel_format: PixelFormat,
         buffers: Buffers | None = None,
+        frame: Image | None = None,
     ) -> Image | None:
         """Return what the network needs besides a frame of this size, once it has been checked.
+
+        frame: the (H, W, 3) one to which a background is aligned, None where it lies as it should.
 
         Raises TypeError and ValueError where it is missing, unfit, or not for this network.
         """
@@ -98,8 +113,18 @@ class Pipeline:
             require_trimap(chosen, size)
             return chosen
         _core.require_image(chosen, "background", len(pixel_format))
+        if frame is not None:
+            plate = colours_of(chosen, pixel_format, None, "background")
+            return align(plate, frame, colour_order(pixel_format))
         require_size("background", chosen, size)
         return colours_of(chosen, pixel_format, buffers, "background")
+
+    def require_background(self, what: str) -> None:
+        """Raise ValueError unless the network takes a background."""
+        if self.family.guidance != "background":
+            raise ValueError(
+                f"{what}: expected False, for family {self.family.name!r} takes no background"
+            )
 
     def run(
         self,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from time import perf_counter_ns
 from types import TracebackType
 from typing import Literal
 
 import numpy as np
 
-from fastmatte import _core
+from fastmatte import _core, kernels
 from fastmatte.arrays import Alpha, Image, PixelFormat
 from fastmatte.buffers import Buffers
 from fastmatte.clock import StageClock, StreamStats
+from fastmatte.guidance import make_trimap
 from fastmatte.matte import Matte
 from fastmatte.models.family import Runner
 from fastmatte.pipeline import Pipeline, colour_order, colours_of
@@ -31,12 +33,20 @@ class Stream:
         pixel_format: PixelFormat,
         background: Image | None,
         cuts: Literal["reset", "ignore"],
+        coarse: tuple[Stream, float] | None = None,
+        *,
+        align: bool = False,
     ) -> None:
+        """Make a stream; coarse is one that trimaps are made from, and how wide their band is."""
         if cuts not in ("reset", "ignore"):
             raise ValueError(f"cuts: expected 'reset' or 'ignore', got {cuts!r}")
         self._pipeline = pipeline
         self._pixel_format = pixel_format
         self._order = colour_order(pixel_format)
+        self._coarse = coarse
+        if align:
+            pipeline.require_background("align")
+        self._align = align
         self._background = background
         if background is not None:
             # One that no network will ask for, or that is no image, is said before the first frame.
@@ -67,7 +77,8 @@ class Stream:
 
         frame:      (H, W, C) uint8 as the stream's pixel_format says. It is kept, not copied:
                     change it only once its matte is done with.
-        trimap:     of this frame, as calling a Matter takes it.
+        trimap:     of this frame, as calling a Matter takes it; it goes before one that the Matter
+                    would make.
         background: the scene without its subject, for this frame and those after it; None for the
                     one before. Give another array for another scene: what lies in the one there
                     was is read once.
@@ -75,13 +86,23 @@ class Stream:
         Raises as calling a Matter does.
         """
         colours = colours_of(frame, self._pixel_format, self._buffers_for(frame))
+        if trimap is None and background is None and self._coarse is not None:
+            trimap = self._trimap_of(colours, *self._coarse)
         if background is None:
             background = self._background
         guidance = None
-        if trimap is not None or background is None or background is not self._fed:
+        if trimap is not None or background is None or background is not self._fed or self._align:
+            start = perf_counter_ns()
             guidance = self._pipeline.guidance(
-                trimap, background, self._buffers.size, self._pixel_format, self._buffers
+                trimap,
+                background,
+                self._buffers.size,
+                self._pixel_format,
+                self._buffers,
+                colours if self._align else None,
             )
+            if self._align:
+                self._clock.record("align", start)
         ended = self._shots is not None and self._shots.ended(colours)
         if self._runner is None:
             size = self._buffers.size
@@ -110,11 +131,24 @@ class Stream:
         """Forget earlier frames, as after a cut; only networks with recurrent state notice."""
         if self._runner is not None:
             self._runner.reset()
+        if self._coarse is not None:
+            self._coarse[0].reset()
 
     @property
     def stats(self) -> StreamStats:
         """Frames so far, and p50, p95 and p99 of each stage in milliseconds."""
         return self._clock.stats()
+
+    def _trimap_of(self, colours: Image, coarse: Stream, band: float) -> Image:
+        start = perf_counter_ns()
+        threads = self._pipeline.threads
+        # In 255ths, as single images have it: both make the same trimap.
+        alpha: Image = self._buffers.get("coarse", np.uint8)
+        kernels.quantise(coarse(colours).alpha, out=alpha, threads=threads)
+        out: Image = self._buffers.get("trimap", np.uint8)
+        trimap = make_trimap(alpha, band, threads, out)
+        self._clock.record("trimap", start)
+        return trimap
 
     def _buffers_for(self, frame: Image) -> Buffers:
         size = frame.shape[:2] if isinstance(frame, np.ndarray) and frame.ndim == 3 else (0, 0)

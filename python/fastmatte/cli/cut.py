@@ -123,6 +123,12 @@ class Outcome:
     metavar="IMAGE",
     help="For networks that need one: the same scene without the subject, of the photos' size.",
 )
+@click.option(
+    "--align",
+    is_flag=True,
+    help="The camera has moved since the --background-plate, which may be of any size: find its "
+    "place in each photo.",
+)
 @click.option("-r", "--recursive", is_flag=True, help="Look into the folders of a folder, too.")
 @click.option("--overwrite", is_flag=True, help="Replace results that are already there.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document of what was done.")
@@ -138,11 +144,15 @@ def cut(
     family: str | None,
     mode: Mode,
     size: Size | None,
+    tile: int | Literal["auto", "none"],
+    trimap_from: str | None,
+    trimap_radius: float | None,
     refine: Literal["guided", "none"],
     threads: int | None,
     commercial_only: bool,
     trimap: str | None,
     background_plate: str | None,
+    align: bool,
     engine: EngineName,
     precision: Precision,
     recursive: bool,
@@ -166,6 +176,7 @@ def cut(
       fastmatte cut photo.jpg --background white -o white.jpg
       fastmatte cut talk.png --background blur:20
       fastmatte cut talk.png --model bgmv2.onnx --background-plate empty.png
+      fastmatte cut photo.jpg --model dim.onnx --trimap-from modnet.onnx
       curl -s https://example.org/photo.jpg | fastmatte cut - > cut.png
 
     The examples after the first expect FASTMATTE_MODEL to name the network.
@@ -202,7 +213,7 @@ def cut(
 
     behind = None if background is None else _background(background)
     make = _maker(what, behind, linear_light=linear_light)
-    guides = _guides(trimap, background_plate, sources)
+    guides = _guides(trimap, background_plate, sources, align=align)
     import fastmatte as fm
 
     matter = fm.Matter(
@@ -215,6 +226,9 @@ def cut(
         threads=threads,
         commercial_only=commercial_only,
         mode=mode,
+        tile=tile,
+        trimap_from=trimap_from,
+        trimap_radius=trimap_radius,
     )
     if folder is not None and sources:
         make_folder(folder)
@@ -354,10 +368,12 @@ class Guides:
 
     trimap: a file, or a folder of files that have the photos' names.
     plate:  the scene without its subject.
+    align:  whether the plate's place in each photo has to be found.
     """
 
     trimap: Path | None
     plate: Image | None
+    align: bool
 
     def trimap_of(self, source: Source) -> Image | None:
         """Read a photo's trimap.
@@ -380,7 +396,9 @@ class Guides:
         return _named(path, images.read_alpha)
 
 
-def _guides(trimap: str | None, plate: str | None, sources: list[Source]) -> Guides:
+def _guides(trimap: str | None, plate: str | None, sources: list[Source], *, align: bool) -> Guides:
+    if align and plate is None:
+        raise click.UsageError("--align is about a --background-plate: name one")
     for hint, path in (("--trimap", trimap), ("--background-plate", plate)):
         if path is not None and not Path(path).exists():
             raise click.BadParameter(f"{path}: no such file", param_hint=hint)
@@ -393,6 +411,7 @@ def _guides(trimap: str | None, plate: str | None, sources: list[Source]) -> Gui
     return Guides(
         None if trimap is None else Path(trimap),
         None if plate is None else _named(Path(plate), images.read).over(images.WHITE),
+        align,
     )
 
 
@@ -470,7 +489,12 @@ class Cutter:
         trimap = self._guides.trimap_of(source)
         large = photo.size[0] * photo.size[1] > LARGE
         with self._one_large if large else nullcontext():
-            matte = photo.matte(self._matter, trimap=trimap, background=self._guides.plate)
+            matte = photo.matte(
+                self._matter,
+                trimap=trimap,
+                background=self._guides.plate,
+                align=self._guides.align,
+            )
             pixels = self._make(matte)
             self._go_on()
             if goal is None:

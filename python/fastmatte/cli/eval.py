@@ -61,6 +61,9 @@ def eval(
     family: str | None,
     mode: Mode,
     size: Size | None,
+    tile: int | Literal["auto", "none"],
+    trimap_from: str | None,
+    trimap_radius: float | None,
     refine: Literal["guided", "none"],
     threads: int | None,
     engine: EngineName,
@@ -108,6 +111,9 @@ def eval(
             refine=refine,
             threads=threads,
             mode=mode,
+            tile=tile,
+            trimap_from=trimap_from,
+            trimap_radius=trimap_radius,
         )
     scores: dict[str, tuple[Size, Scores]] = {}
     figures = []

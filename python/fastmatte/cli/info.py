@@ -157,6 +157,8 @@ def _model_rows(document: dict[str, Any]) -> Iterable[tuple[str, str]]:
     values = document["normalisation"]
     scale, mean, std = values["scale"], *(_numbers(values[name]) for name in ("mean", "std"))
     yield "size", document["sizes"]
+    if document["tile"] is not None:
+        yield "tile", "{} x {}, where a photo is larger".format(*document["tile"])
     yield "normalised", f"(x * {scale:.6g} - ({mean})) / ({std})"
     yield "needs", document["guidance"] or "nothing but the image"
     yield "mode", document["mode"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import click
 
@@ -36,8 +36,21 @@ mode_option = click.option(
 )
 
 
+def _tile(
+    context: click.Context, parameter: click.Parameter, text: str
+) -> int | Literal["auto", "none"]:
+    """Read how large frames are cut; Matter says which sides there are."""
+    if text == "auto":
+        return "auto"
+    if text == "none":
+        return "none"
+    if not re.fullmatch(r"\d{1,6}", text):
+        raise click.BadParameter(f"expected auto, none or a side in pixels, got {text!r}")
+    return int(text)
+
+
 def network_options(function: Function) -> Function:
-    """Add what says how a network is run: family, mode, size, refine and threads."""
+    """Add what says how a network is run: family, mode, size, tiles, trimaps, and so on."""
     options = (
         click.option(
             "--family", metavar="NAME", help="The network's family, if it is not recognised."
@@ -48,6 +61,27 @@ def network_options(function: Function) -> Function:
             callback=_size,
             metavar="HxW",
             help="The network's input size, height first, if it takes several.",
+        ),
+        click.option(
+            "--tile",
+            callback=_tile,
+            default="auto",
+            show_default=True,
+            metavar="auto|none|SIDE",
+            help="Side of the windows in which networks that take a trimap see large photos; none "
+            "for the whole photo at once, in as much memory as that needs.",
+        ),
+        click.option(
+            "--trimap-from",
+            metavar="PATH",
+            help="A second network, whose alpha makes the trimap where none is given.",
+        ),
+        click.option(
+            "--trimap-radius",
+            type=float,
+            metavar="SHARE",
+            help="Radius of that trimap's unknown band, in parts of the square root of the photo's "
+            "pixels; 0.01 without it.",
         ),
         click.option(
             "--refine",

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from fastmatte.arrays import Alpha, Image, Layout, PixelFormat, Size, Tensor
 from fastmatte.engines.base import Engine, Signature, TensorInfo
 from fastmatte.guidance import Guidance
 from fastmatte.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from fastmatte.models.tiles import Tiling
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,15 @@ class Family(Protocol):
         """Return the (height, width) at which the network sees a frame.
 
         Raises ValueError for a spec the graph cannot take.
+        """
+
+    def tiling(
+        self, engine: Engine, spec: ModelSpec, tile: int | None, threads: int | None
+    ) -> Tiling | None:
+        """Return how large frames are cut into windows, None where they are always seen whole.
+
+        tile: the windows' side; None for the family's own.
+        Raises ValueError for a tile where there is no choice.
         """
 
     def runner(

@@ -24,6 +24,7 @@ from fastmatte.models.family import (
 )
 from fastmatte.models.reference import Reference, ReferenceRunner, sigmoid
 from fastmatte.models.spec import ModelSpec
+from fastmatte.models.tiles import SIDE, Tiling
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,45 @@ class Feedforward:
         content = self.dynamic_size(frame)
         return padded(self.multiple)(content) if self.fit == "pad" else content
 
+    def tiling(
+        self, engine: Engine, spec: ModelSpec, tile: int | None, threads: int | None
+    ) -> Tiling | None:
+        """Cut frames for networks that take a trimap, to the graph's own size where it has one."""
+        fixed = self.fixed_size(engine.signature, spec)
+        whole = None
+        if self.guidance != "trimap":
+            whole = f"family {self.name!r} sees frames whole"
+        elif spec.size is not None:
+            whole = "size says at which size the network sees frames"
+        elif tile is not None and fixed != "dynamic":
+            whole = f"the graph takes nothing but {fixed[0]} x {fixed[1]}"
+        if whole is not None and tile is not None:
+            raise ValueError(f"tile: expected 'auto' or 'none', for {whole}; got {tile}")
+        if whole is not None:
+            return None
+        side = tile or SIDE
+        return Tiling(
+            (side, side) if fixed == "dynamic" else fixed,
+            fixed != "dynamic",
+            self.multiple if self.fit == "pad" else 1,
+            self.dynamic_size,
+            lambda size: self.runner(engine, spec, size, threads, "fast", whole=False),
+        )
+
     def runner(
-        self, engine: Engine, spec: ModelSpec, size: Size, threads: int | None, mode: Mode
+        self,
+        engine: Engine,
+        spec: ModelSpec,
+        size: Size,
+        threads: int | None,
+        mode: Mode,
+        *,
+        whole: bool = True,
     ) -> family.Runner:
-        """Make the tensors, or what goes through the authors' steps."""
+        """Make the tensors, or what goes through the authors' steps.
+
+        whole: False for windows of a frame, whose pixels are taken as they are.
+        """
         if not self.layout(engine.signature):
             wanted = "one image of RGB and trimap" if self.takes_channel else "one RGB image"
             if self.inputs:
@@ -103,7 +139,7 @@ class Feedforward:
             )
         if mode == "reference" and self.reference is not None:
             return ReferenceRunner(self, self.reference, engine, spec, threads)
-        return Runner(self, engine, spec, size, threads)
+        return Runner(self, engine, spec, size, threads, whole=whole)
 
     @property
     def takes_channel(self) -> bool:
@@ -154,10 +190,18 @@ class Runner:
     """Input and output tensors of the graph's own dtypes, bound once."""
 
     def __init__(
-        self, recipe: Feedforward, engine: Engine, spec: ModelSpec, size: Size, threads: int | None
+        self,
+        recipe: Feedforward,
+        engine: Engine,
+        spec: ModelSpec,
+        size: Size,
+        threads: int | None,
+        *,
+        whole: bool = True,
     ) -> None:
         signature = engine.signature
         self._recipe = recipe
+        self._rule = self._content_of if whole else own_size
         self._fixed = recipe.fixed_size(signature, spec)
         self._layout: Layout = recipe.layout(signature) or "nchw"
         self._normalisation = recipe.normalisation.overridden_by(spec)
@@ -203,10 +247,7 @@ class Runner:
 
     def feed(self, image: Image, pixel_format: PixelFormat, guidance: Image | None = None) -> None:
         """Resize, normalise and lay out in one pass; pad what needs it."""
-        frame = image.shape[0], image.shape[1]
-        self._content = (
-            self._recipe.dynamic_size(frame) if self._fixed == "dynamic" else self._fixed
-        )
+        self._content = self._rule((image.shape[0], image.shape[1]))
         self._lay(image, pixel_format, self._image)
         if guidance is None:
             return
@@ -225,6 +266,9 @@ class Runner:
 
     def reset(self) -> None:
         """Do nothing: there is no memory."""
+
+    def _content_of(self, frame: Size) -> Size:
+        return self._recipe.dynamic_size(frame) if self._fixed == "dynamic" else self._fixed
 
     def _shape(self, channels: int, stride: int = 1) -> tuple[int, int, int, int]:
         height, width = (side // stride for side in self._size)

@@ -66,6 +66,16 @@ class Rvm:
             raise ValueError(f"size: expected sides of at least {LEAST_SIDE}, got {size}")
         return size
 
+    def tiling(
+        self, engine: Engine, spec: ModelSpec, tile: int | None, threads: int | None
+    ) -> None:
+        """See frames whole: the recurrent state is of one size."""
+        if tile is not None:
+            raise ValueError(
+                f"tile: expected 'auto' or 'none', for family {self.name!r} sees frames whole; "
+                f"got {tile}"
+            )
+
     def runner(
         self, engine: Engine, spec: ModelSpec, size: Size, threads: int | None, mode: Mode
     ) -> Runner:
