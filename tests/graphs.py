@@ -334,6 +334,18 @@ CONTRACTS = {
 }
 
 
+def weighted(path):
+    """A selfie network to which red means more than blue."""
+    brightness(path, "pixel_values", "alphas", (1, 3, 256, 256), (1, 1, 256, 256), centre=0.5)
+    model = onnx.load(path)
+    weights = helper.make_tensor("weights", TensorProto.FLOAT, [1, 3, 1, 1], [2.0, 0.8, 0.2])
+    model.graph.initializer.append(weights)
+    model.graph.node[0].input[0] = "weighed"
+    model.graph.node.insert(0, helper.make_node("Mul", ["pixel_values", "weights"], ["weighed"]))
+    onnx.save(model, path)
+    return path
+
+
 def dim(path):
     return contract(path, **CONTRACTS["dim"])
 

@@ -137,6 +137,63 @@ def test_networks_that_need_an_empty_scene_get_it(tmp_path, cut, graph):
     np.testing.assert_array_equal(load(out), expected)
 
 
+def test_a_second_network_makes_trimaps(tmp_path, cut, graph):
+    """The given ones go before; tiles are the library's."""
+    photo = save(tmp_path / "a.png", scene(200, 150))
+    model = ("--model", graph("dim"), "--what", "alpha", "-o", tmp_path / "out.png", "--overwrite")
+    options = ("--trimap-from", graph("selfie"), "--trimap-radius", "0.05", "--tile", "128")
+    matter = fm.Matter(
+        graph("dim"), trimap_from=graph("selfie"), trimap_radius=0.05, tile=128, threads=1
+    )
+    result = cut(photo, *model, *options, "--threads", "1", "--json")
+    assert result.exit_code == 0, result.output
+    info = json.loads(result.stdout)["matter"]
+    assert (info["tile"], info["trimap_from"]["family"]) == ([128, 128], "selfie")
+    expected = matter.alpha(load(photo), out=np.empty((150, 200), np.uint8))
+    np.testing.assert_array_equal(load(tmp_path / "out.png"), expected)
+    known = save(tmp_path / "known.png", trimap(200, 150))
+    assert cut(photo, *model, *options, "--trimap", known).exit_code == 0
+    expected = matter.alpha(load(photo), trimap=load(known), out=np.empty((150, 200), np.uint8))
+    np.testing.assert_array_equal(load(tmp_path / "out.png"), expected)
+
+
+def test_a_plate_is_aligned_when_asked(tmp_path, cut, graph):
+    pytest.importorskip("cv2", reason="OpenCV aligns plates")
+    from fastmatte import alignment
+
+    blocks = RNG.integers(0, 256, (20, 30, 3), np.uint8)
+    plate = np.kron(blocks, np.ones((12, 12, 1), np.uint8))
+    photo = save(tmp_path / "a.png", np.roll(plate, (5, 7), (0, 1)))
+    save(tmp_path / "plate.png", plate)
+    out = tmp_path / "out.png"
+    model = ("--model", graph("bgmv2"), "--what", "alpha", "-o", out, "--align")
+    assert cut(photo, *model, "--background-plate", tmp_path / "plate.png").exit_code == 0
+    moved = alignment.align(plate, load(photo))
+    expected = fm.Matter(graph("bgmv2")).alpha(
+        load(photo), background=moved, out=np.empty((240, 360), np.uint8)
+    )
+    np.testing.assert_array_equal(load(out), expected)
+    empty = save(tmp_path / "empty.png")
+    result = cut(photo, *model, "--overwrite", "--background-plate", empty)
+    assert (result.exit_code, "found 0 among 0 matches" in result.stderr) == (1, True)
+    result = cut(photo, *model)
+    assert (result.exit_code, "--align is about a --background-plate" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--tile", "big"), 2, "expected auto, none or a side in pixels, got 'big'"),
+        (("--tile", "100"), 1, "tile: expected 'auto', 'none' or a multiple of 32"),
+        (("--trimap-from", "none.onnx"), 1, "none.onnx: no such model file"),
+        (("--trimap-radius", "0.1"), 1, "trimap_radius: expected None"),
+    ],
+)
+def test_what_is_wrong_with_tiles_and_trimaps_is_said(tmp_path, cut, graph, options, code, message):
+    result = cut(save(tmp_path / "a.png"), "--model", graph("dim"), *options)
+    assert (result.exit_code, message in result.stderr) == (code, True), result.output
+
+
 def test_what_is_wrong_with_guidance_is_said(tmp_path, cut, graph):
     photo, other = save(tmp_path / "a.png"), save(tmp_path / "b.png")
     save(tmp_path / "trimaps" / "a.png", trimap(63))

@@ -64,6 +64,11 @@ def test_a_forced_instruction_set_is_said():
     assert "scalar (FASTMATTE_CPU=scalar)" in result.stdout
 
 
+def test_tiles_are_told(graph):
+    assert "1024 x 1024, where a photo is larger" in info(graph("dim")).stdout
+    assert "where a photo is larger" not in info(graph("dim"), "--mode", "reference").stdout
+
+
 def test_a_model_as_json(graph):
     path = graph("modnet")
     document = json.loads(info(path, "--json").stdout)
@@ -95,7 +100,7 @@ def test_a_model_tells_what_it_needs_and_how_it_is_fed(graph):
         for line in info(graph("dim"), "--mode", "reference").stdout.splitlines()
     ]
     rows = {label: value.strip() for label, value in rows}
-    assert rows["size"] == "the frame's own, long side at most 3840"
+    assert rows["size"] == "the frame's own, large ones in tiles; whole, long side at most 3840"
     assert rows["normalised"] == "(x * 0.00392157 - (0.5, 0.5, 0.5)) / (0.5, 0.5, 0.5)"
     assert rows["needs"] == "trimap"
     assert (rows["mode"], rows["refine"]) == ("reference", "none")

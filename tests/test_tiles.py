@@ -5,12 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import fastmatte as fm
 import graphs
 import numpy as np
 import onnx
 import pytest
+from fastmatte.models.tiles import overlap_of, spans
+from hypothesis import given
+from hypothesis import strategies as st
 
 #: Where each signature's family is said by hand.
 FAMILIES = {"dim": "dim", "four": "dim-4channel", "vitmatte": "vitmatte", "vitmatte-hf": None}
@@ -226,6 +230,44 @@ def test_a_tile_that_cannot_be_is_an_error(graph, name, options, message):
 def test_a_graph_of_one_size_has_no_choice(local):
     with pytest.raises(ValueError, match="for the graph takes nothing but 320 x 320; got 256"):
         fm.Matter(local(signature="vitmatte-hf", pool=1, dilation=20, side=320), tile=256)
+
+
+def test_a_graph_too_small_for_joints_sees_frames_whole(local):
+    small = local(signature="vitmatte-hf", pool=1, dilation=3, side=64)
+    matter = fm.Matter(small)
+    assert matter.info.tile is None
+    image, trimap = noise(200, 300), trimap_of("band", 200, 300)
+    assert matter.alpha(image, trimap=trimap).shape == (200, 300)
+
+
+@given(
+    start=st.integers(0, 40),
+    length=st.integers(1, 5000),
+    sizes=st.one_of(
+        st.tuples(st.integers(4, 40).map(lambda n: 32 * n), st.just(32)),
+        st.tuples(st.integers(128, 1300), st.just(1)),
+    ),
+)
+def test_weights_of_neighbours_add_up_to_one(start, length, sizes):
+    window, align = sizes
+    start *= align
+    found = spans(start, start + length, window, align)
+    total = np.zeros(length)
+    for span in found:
+        assert span.stop - span.start == len(span.weights) <= window
+        assert (span.start - start) % align == 0
+        assert (span.weights >= 0).all()
+        total[span.start - start : span.stop - start] += span.weights
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+    assert (found[0].start, found[-1].stop) == (start, start + length)
+    # No more windows than it takes, and nothing counts near where one was cut.
+    overlap = overlap_of(window)
+    assert (len(found) - 1) * (window - overlap) < max(length - overlap, 0) + align
+    zeros = int(overlap * 3 / 8)
+    for before, after in pairwise(found):
+        assert before.stop - after.start >= overlap - align
+        assert not before.weights[len(before.weights) - zeros :].any()
+        assert not after.weights[:zeros].any()
 
 
 def test_info_tells_of_tiles(graph):

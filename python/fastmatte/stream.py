@@ -69,6 +69,8 @@ class Stream:
         traceback: TracebackType | None,
     ) -> None:
         self._runner = None
+        if self._coarse is not None:
+            self._coarse[0].__exit__(kind, error, traceback)
 
     def __call__(
         self, frame: Image, *, trimap: Image | None = None, background: Image | None = None

@@ -24,7 +24,7 @@ from fastmatte.models.family import (
 )
 from fastmatte.models.reference import Reference, ReferenceRunner, sigmoid
 from fastmatte.models.spec import ModelSpec
-from fastmatte.models.tiles import SIDE, Tiling
+from fastmatte.models.tiles import LEAST_SIDE, SIDE, Tiling
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ class Feedforward:
             whole = f"the graph takes nothing but {fixed[0]} x {fixed[1]}"
         if whole is not None and tile is not None:
             raise ValueError(f"tile: expected 'auto' or 'none', for {whole}; got {tile}")
-        if whole is not None:
+        # A joint needs some pixels.
+        if whole is not None or (fixed != "dynamic" and min(fixed) < LEAST_SIDE):
             return None
         side = tile or SIDE
         return Tiling(
