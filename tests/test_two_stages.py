@@ -114,7 +114,7 @@ def test_info_tells_of_both(graph):
         ("modnet", {"trimap_from": "selfie"}, ValueError, "expected None, for family 'modnet'"),
         ("dim", {"trimap_from": "dim"}, ValueError, "and family 'dim' needs a trimap"),
         ("dim", {"trimap_from": "bgmv2"}, ValueError, "'bgmv2-refine' needs a background"),
-        ("dim", {"trimap_from": 7}, TypeError, "trimap_from: expected a path, a ModelSpec or a"),
+        ("dim", {"trimap_from": 7}, TypeError, "trimap_from: expected a name, a path, a"),
         ("dim", {"trimap_radius": 0.01}, ValueError, "trimap_radius: expected None, for there"),
         (
             "dim",

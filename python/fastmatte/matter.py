@@ -104,7 +104,7 @@ class Matter:
                a window are run whole.
     trimap_from: for networks that take a trimap, the model, or a Matter made ready, whose alpha
                makes one where none is given: a first network finds the subject, the second does
-               its edges.
+               its edges. Engine, precision, threads and commercial_only are for both.
     trimap_radius: of that trimap's unknown band, in parts of the square root of the image's
                pixels, so that it suits images of every size; None for 0.01, which is 14 pixels at
                1080p.
@@ -149,7 +149,7 @@ class Matter:
             chosen_refine = None
         tiling = _tiling_of(family_found, opened, spec, tile, threads, mode)
         self._pipeline = Pipeline(opened, family_found, spec, mode, chosen_refine, threads, tiling)
-        self._coarse = _coarse_of(trimap_from, self._pipeline, engine)
+        self._coarse = self._coarse_of(trimap_from, engine, precision, commercial_only)
         # A size the graph cannot take is reported here, not by the first frame.
         self._pipeline.input_size((1, 1))
         self._idle: list[tuple[Size, Runner]] = []
@@ -164,6 +164,42 @@ class Matter:
             f"<Matter {Path(pipeline.spec.path).name}: {pipeline.family.name} on {engine.name} "
             f"{engine.version}, {engine.device}, {engine.precision}>"
         )
+
+    def _coarse_of(
+        self,
+        model: str | Path | ModelSpec | Matter | None,
+        engine: EngineName,
+        precision: Precision,
+        commercial_only: bool,
+    ) -> Matter | None:
+        """Return the network that makes trimaps, run as this one where it is not ready."""
+        if model is None:
+            return None
+        if self.guidance != "trimap":
+            family = self._pipeline.family.name
+            raise ValueError(f"trimap_from: expected None, for family {family!r} takes no trimap")
+        if not isinstance(model, (str, Path, ModelSpec, Matter)):
+            raise TypeError(
+                f"trimap_from: expected a name, a path, a ModelSpec or a Matter, "
+                f"got {type(model).__name__}: {model!r}"
+            )
+        if not isinstance(model, Matter):
+            model = Matter(
+                model,
+                engine=engine,
+                precision=precision,
+                threads=self._pipeline.threads,
+                commercial_only=commercial_only,
+            )
+        elif commercial_only:
+            path = model._pipeline.spec.path
+            require_commercial(path, model._known or recognised(model._sha256))
+        if model.guidance is not None:
+            raise ValueError(
+                f"trimap_from: expected a network that needs nothing but an image, and family "
+                f"{model.info.family!r} needs a {model.guidance}"
+            )
+        return model
 
     @cached_property
     def _sha256(self) -> str:
@@ -448,31 +484,6 @@ def _band_of(radius: float | None, coarse: object) -> float:
             f"got {radius!r}"
         )
     return radius
-
-
-def _coarse_of(
-    model: str | Path | ModelSpec | Matter | None, pipeline: Pipeline, engine: EngineName
-) -> Matter | None:
-    if model is None:
-        return None
-    family = pipeline.family
-    if family.guidance != "trimap":
-        raise ValueError(f"trimap_from: expected None, for family {family.name!r} takes no trimap")
-    if not isinstance(model, (str, Path, ModelSpec, Matter)):
-        raise TypeError(
-            f"trimap_from: expected a path, a ModelSpec or a Matter, got {type(model).__name__}: "
-            f"{model!r}"
-        )
-    if isinstance(model, Matter):
-        coarse = model
-    else:
-        coarse = Matter(model, engine=engine, threads=pipeline.threads)
-    if coarse.guidance is not None:
-        raise ValueError(
-            f"trimap_from: expected a network that needs nothing but an image, and family "
-            f"{coarse.info.family!r} needs a {coarse.guidance}"
-        )
-    return coarse
 
 
 def _threads_of(threads: int | None) -> int:

@@ -94,6 +94,8 @@ class Feedforward:
         self, engine: Engine, spec: ModelSpec, tile: int | None, threads: int | None
     ) -> Tiling | None:
         """Cut frames for networks that take a trimap, to the graph's own size where it has one."""
+        if not self.layout(engine.signature):
+            return None  # runner() says what is wrong.
         fixed = self.fixed_size(engine.signature, spec)
         whole = None
         if self.guidance != "trimap":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -42,29 +43,29 @@ def overlap_of(window: int) -> int:
 
 
 def spans(start: int, stop: int, window: int, align: int) -> list[Span]:
-    """Cover an interval with windows of at most this length, spread evenly.
+    """Cover an interval with windows of this length, spread evenly; a shorter one is one window.
 
-    Neighbours' weights change over smoothly, add up to 1, and are 0 within three eighths of the
-    overlap from where a window was cut.
+    Windows start at multiples of align from start, the last so that it ends at stop. Neighbours'
+    weights change over smoothly, add up to 1, and are 0 within three eighths of the overlap from
+    where a window was cut.
     """
-    length = stop - start
-    if length <= window:
-        return [Span(start, stop, np.ones(length, np.float32))]
+    last = stop - start - window
+    if last <= 0:
+        return [Span(start, stop, np.ones(stop - start, np.float32))]
     overlap = overlap_of(window)
-    last = -(-(length - window) // align) * align
-    count = -(-last // (window - overlap)) + 1
-    starts = [start + last * i // (count - 1) // align * align for i in range(count)]
-    stops = [min(first + window, stop) for first in starts]
-    middles = [(stops[i] + starts[i + 1]) / 2 for i in range(count - 1)]
+    joints = -(-last // (window - overlap))
+    starts = [start + -(-(last * i) // (joints * align)) * align for i in range(joints)]
+    starts.append(start + last)
+    middles = [(first + window + after) / 2 for first, after in pairwise(starts)]
     found = []
-    for i, (first, end) in enumerate(zip(starts, stops, strict=True)):
-        place = np.arange(first, end, dtype=np.float32) + np.float32(0.5)
-        weights: Alpha = np.ones(end - first, np.float32)
+    for i, first in enumerate(starts):
+        place = np.arange(first, first + window, dtype=np.float32) + np.float32(0.5)
+        weights: Alpha = np.ones(window, np.float32)
         if i > 0:
             weights *= _rise(place, middles[i - 1], overlap / 4)
-        if i < count - 1:
+        if i < joints:
             weights *= 1 - _rise(place, middles[i], overlap / 4)
-        found.append(Span(first, end, weights))
+        found.append(Span(first, first + window, weights))
     return found
 
 
@@ -79,7 +80,8 @@ def _rise(place: Array, middle: float, width: float) -> Array:
 class Tiling:
     """How frames are cut for one network.
 
-    window:   (height, width) that a window has at most, or always where fixed.
+    window:   (height, width) of a window; a frame's shorter side is shorter in it, too, unless
+              fixed.
     fixed:    whether the graph takes no other size; smaller frames are padded then.
     multiple: to which frames are padded on the right and below.
     natural:  the size at which the network would see a whole frame.
@@ -94,73 +96,80 @@ class Tiling:
 
     def sees_whole(self, frame: Size) -> bool:
         """Return whether a frame is small enough to be run in one piece."""
-        if self.fixed or self.natural(frame) != frame:
-            return False
-        height, width = (self._limit(side, 1) for side in frame)
-        return height * width <= self.window[0] * self.window[1]
+        height, width = self._padded(frame)
+        small = height * width <= self.window[0] * self.window[1]
+        return small and not self.fixed and self.natural(frame) == frame
 
     def input_size(self, frame: Size) -> Size:
         """Return the size of a whole frame, padded, or of a window."""
-        if not self.sees_whole(frame):
-            return self.window
-        height, width = (self._limit(side, 1) for side in frame)
+        padded = self._padded(frame)
+        if self.sees_whole(frame):
+            return padded
+        height, width = (min(sides) for sides in zip(padded, self.window, strict=True))
         return height, width
 
     def windows(self, trimap: Image) -> Iterator[tuple[Span, Span]]:
-        """Yield the rows and columns of each window whose results count where all is unknown.
+        """Yield the rows and columns of each window that blends into something unknown.
 
-        One may reach beyond the trimap, to where the frame has to be padded.
+        All have one size, for engines compile for each. One may reach beyond the trimap, to where
+        the frame has to be padded.
         """
         unknown = trimap == UNKNOWN
         rows, columns = (np.flatnonzero(unknown.any(axis=axis)) for axis in (1, 0))
         if rows.size == 0:
             return
-        height, width = unknown.shape
-        if self.sees_whole((height, width)):
-            extents = [(0, self._limit(side, 1)) for side in (height, width)]
+        frame = unknown.shape[0], unknown.shape[1]
+        limits, align = self._padded(frame), 1 if self.fixed else STEP
+        if self.sees_whole(frame):
+            extents, window = [(0, limit) for limit in limits], limits
         else:
-            extents = [
-                self._extent(int(found[0]), int(found[-1]) + 1, side, window)
-                for found, side, window in zip(
-                    (rows, columns), (height, width), self.window, strict=True
-                )
-            ]
-        for down in self._spans(extents, 0):
-            for across in self._spans(extents, 1):
-                if unknown[_counting(down), _counting(across)].any():
-                    yield down, across
+            extents, window = self._around((rows, columns), limits, align)
+        down, across = (
+            spans(*extent, side, align) for extent, side in zip(extents, window, strict=True)
+        )
+        for vertical, horizontal in product(down, across):
+            if unknown[_counting(vertical), _counting(horizontal)].any():
+                yield vertical, horizontal
 
-    def _spans(self, extents: list[tuple[int, int]], axis: int) -> list[Span]:
-        (top, bottom), (left, right) = extents
-        window = self.window[axis]
-        # What needs no more memory than one window is one, whatever its shape.
-        if not self.fixed and (bottom - top) * (right - left) <= self.window[0] * self.window[1]:
-            window = max(bottom - top, right - left)
-        return spans(*extents[axis], window, 1 if self.fixed else STEP)
+    def _padded(self, frame: Size) -> Size:
+        """Return the frame's size with its padding."""
+        least = self.window if self.fixed else (1, 1)
+        height, width = (
+            max(-(-side // self.multiple) * self.multiple, window)
+            for side, window in zip(frame, least, strict=True)
+        )
+        return height, width
 
-    def _limit(self, side: int, window: int) -> int:
-        """Return how long a side is with its padding."""
-        return max(window, -(-side // self.multiple) * self.multiple)
-
-    def _extent(self, first: int, end: int, side: int, window: int) -> tuple[int, int]:
-        """Return what must be seen to know the alpha of an interval: that, and as much around it as
-        neighbouring windows leave one another.
+    def _around(
+        self, unknown: tuple[Array, Array], limits: Size, align: int
+    ) -> tuple[list[tuple[int, int]], Size]:
+        """Return what must be seen to know the alpha of some rows and columns, and in which
+        windows: they with as much around them as neighbouring windows leave one another. What fits
+        into windows of half the sides is run in those.
         """
-        margin = overlap_of(window) // 2
-        if self.fixed:
-            limit = max(side, window)
-            start, stop = max(0, first - margin), min(limit, end + margin)
-            start = max(0, min(start, limit - window))
-            return start, max(stop, start + window)
-        limit = self._limit(side, 1)
-        start = max(0, first - margin) // STEP * STEP
-        return start, min(limit, -(-(end + margin) // STEP) * STEP)
+        extents = []
+        for places, limit, side in zip(unknown, limits, self.window, strict=True):
+            margin = overlap_of(side) // 2
+            start = max(0, int(places[0]) - margin) // align * align
+            stop = -(-(int(places[-1]) + 1 + margin) // align) * align
+            extents.append((start, min(limit, stop)))
+        height, width = self.window
+        halves = height // 2, width // 2
+        fit = all(b - a <= half for (a, b), half in zip(extents, halves, strict=True))
+        if fit and not self.fixed and all(half % STEP == 0 for half in halves):
+            height, width = halves
+        grown = []
+        for (start, stop), side, limit in zip(extents, (height, width), limits, strict=True):
+            stop = max(stop, min(limit, start + side))
+            grown.append((min(start, max(0, stop - side)), stop))
+        return grown, (height, width)
 
 
 class TiledRunner:
     """Runs the windows of a frame one after another; alpha has the frame's size.
 
-    Alpha is 0 where no window is run: the trimap knows better there.
+    For frames of one Tiling.input_size(). Alpha is 0 where no window is run: the trimap knows
+    better there.
     """
 
     def __init__(self, tiling: Tiling, threads: int | None) -> None:
@@ -182,14 +191,11 @@ class TiledRunner:
         if self._fed is None:
             raise ValueError("image: expected one before the run")
         (image, pixel_format, trimap), self._fed = self._fed, None
-        windows = list(self._tiling.windows(trimap))
-        sizes = [(down.stop - down.start, across.stop - across.start) for down, across in windows]
-        # Those of other sizes go before new ones come, or memory would be needed for both.
-        self._runners = {size: self._runners[size] for size in sizes if size in self._runners}
         if self.alpha.shape != trimap.shape:
             self.alpha = np.empty(trimap.shape, np.float32)
         self.alpha.fill(0)
-        for size, (down, across) in zip(sizes, windows, strict=True):
+        for down, across in self._tiling.windows(trimap):
+            size = down.stop - down.start, across.stop - across.start
             if size not in self._runners:
                 self._runners[size] = self._tiling.make(size)
             runner = self._runners[size]
