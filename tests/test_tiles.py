@@ -204,8 +204,9 @@ def test_24_megapixels_fit_in_bounded_memory(local):
     result = subprocess.run(
         [sys.executable, "-c", PEAK, path, "1024"], capture_output=True, text=True, check=True
     )
-    # 120 MB are alpha in float32 and in bytes, some 50 masks of the trimap.
-    assert int(result.stdout) < 500, result.stdout
+    # 120 MB are alpha in float32 and in bytes, some 50 masks of the trimap; the whole image at once
+    # takes 4320 with ONNX Runtime, 3170 with OpenVINO.
+    assert int(result.stdout) < 600, result.stdout
 
 
 @pytest.mark.parametrize(

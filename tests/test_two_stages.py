@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import fastmatte as fm
 import numpy as np
 import pytest
+from fastmatte.models import Download, KnownModel, ModelSpec
+from fastmatte.models.catalogue import CATALOGUE
 
 
 def scene(height=120, width=200, seed=0):
@@ -141,6 +145,35 @@ def test_what_cannot_be_is_named(graph, model, options, error, message):
 def test_a_first_network_that_is_missing_is_named(graph):
     with pytest.raises(fm.ModelError, match=r"portrait\.onnx: no such model file"):
         fm.Matter(graph("dim"), trimap_from="portrait.onnx")
+
+
+def test_weights_of_both_must_be_free_where_that_is_asked(graph, monkeypatch):
+    for name in ("dim", "selfie"):
+        digest = hashlib.sha256(graph(name).read_bytes()).hexdigest()
+        row = KnownModel(
+            f"tiny-{name}",
+            ModelSpec(f"{name}.onnx"),
+            licence="MIT",
+            commercial="yes",
+            source="https://example.org/tiny",
+            download=Download("https://example.org/tiny.onnx", (f"sha256:{digest}",), "here"),
+        )
+        monkeypatch.setitem(CATALOGUE, row.name, row)
+    unknown, free = graph("modnet"), graph("selfie")
+    for model in (unknown, fm.Matter(unknown)):
+        with pytest.raises(fm.ModelError, match=r"modnet\.onnx"):
+            fm.Matter(graph("dim"), trimap_from=model, commercial_only=True)
+    for model in (free, fm.Matter(free)):
+        matter = fm.Matter(graph("dim"), trimap_from=model, commercial_only=True)
+        assert matter.info.trimap_from.licence == "MIT"
+
+
+def test_engine_and_precision_are_for_both(graph):
+    matter = fm.Matter(
+        graph("dim"), trimap_from=graph("selfie"), engine="onnxruntime", precision="fp32"
+    )
+    both = matter.info, matter.info.trimap_from
+    assert {(info.engine, info.precision) for info in both} == {("onnxruntime", "fp32")}
 
 
 def test_a_background_is_still_refused(graph):
