@@ -70,6 +70,16 @@ def test_a_known_homography_is_found_within_a_pixel(motion, order):
     assert apart(np.eye(3), matrix, size) > 10
 
 
+def test_somebody_who_hides_most_of_the_scene_bends_nothing():
+    """An eighth of the scene, on the right, says where the left is: its noise was off by 68."""
+    size = (480, 640)
+    for seed in range(6):
+        plate, matrix = room(*size, seed=seed), moved(*size, tilt=0.0)
+        frame = seen(plate, matrix, size)
+        frame[:, :560] = room(*size, seed=9)[:, :560]
+        assert apart(alignment.find_homography(plate, frame), matrix, size) < 7
+
+
 def test_the_plate_lies_as_the_frame_where_it_reaches_and_is_the_frame_beyond():
     size = (480, 640)
     plate = room(*size)

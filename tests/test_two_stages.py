@@ -28,9 +28,9 @@ def trimap_by_hand(coarse, image, radius):
 @pytest.mark.parametrize(
     ("size", "options", "radius"),
     [
-        ((120, 200), {}, 2),  # 0.01 * sqrt(24000) = 1.55
+        ((120, 200), {}, 3),  # 0.02 * sqrt(24000) = 3.1
         ((20, 30), {}, 1),
-        ((1100, 1300), {}, 12),
+        ((1100, 1300), {}, 24),
         ((120, 200), {"trimap_radius": 0.1}, 15),
         ((120, 200), {"trimap_radius": 0}, 1),
     ],
@@ -81,14 +81,14 @@ def test_pixel_formats_reach_both_networks(graph, pixel_format):
 
 
 def test_a_recurrent_first_network_remembers_in_a_stream(graph):
-    matter = fm.Matter(graph("dim"), trimap_from=graph("rvm"), trimap_radius=0.02)
+    matter = fm.Matter(graph("dim"), trimap_from=graph("rvm"), trimap_radius=0.01)
     coarse, fine = fm.Matter(graph("rvm")).stream(cuts="ignore"), fm.Matter(graph("dim"))
     first = None
     with matter.stream(cuts="ignore") as stream:
         for seed in (0, 1, 2, 0):
             frame = scene(seed=seed)
             rough = fm.kernels.quantise(coarse(frame).alpha)
-            expected = fine.alpha(frame, trimap=fm.kernels.trimap(rough, radius=3))
+            expected = fine.alpha(frame, trimap=fm.kernels.trimap(rough, radius=2))
             np.testing.assert_array_equal(stream(frame).alpha, expected)
             first = expected if first is None else first
         stream.reset()

@@ -30,7 +30,7 @@ from fastmatte.cli.files import (
     output_folder,
     targets,
 )
-from fastmatte.cli.options import engine_options, network_options
+from fastmatte.cli.options import engine_options, network_options, trimap_options
 from fastmatte.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ class Outcome:
     help="Refuse weights that are not known to be free for commercial use.",
 )
 @network_options
+@trimap_options
 @engine_options
 @click.option(
     "--trimap",

@@ -12,7 +12,7 @@ import click
 
 from fastmatte.cli import one_line
 from fastmatte.cli.files import make_folder
-from fastmatte.cli.options import engine_options, network_options
+from fastmatte.cli.options import engine_options, network_options, trimap_options
 from fastmatte.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ COLUMNS = {
     help="Judge this network on --images: an ONNX file, or the name of a known one.",
 )
 @network_options
+@trimap_options
 @engine_options
 @click.option("--report", metavar="FILE.html", help="Write a page of figures and pictures.")
 @click.option("--overwrite", is_flag=True, help="Replace a report that is already there.")

@@ -50,7 +50,7 @@ def _tile(
 
 
 def network_options(function: Function) -> Function:
-    """Add what says how a network is run: family, mode, size, tiles, trimaps, and so on."""
+    """Add what says how a network is run: family, mode, size, refine, threads, engine and so on."""
     options = (
         click.option(
             "--family", metavar="NAME", help="The network's family, if it is not recognised."
@@ -61,27 +61,6 @@ def network_options(function: Function) -> Function:
             callback=_size,
             metavar="HxW",
             help="The network's input size, height first, if it takes several.",
-        ),
-        click.option(
-            "--tile",
-            callback=_tile,
-            default="auto",
-            show_default=True,
-            metavar="auto|none|SIDE",
-            help="Side of the windows in which networks that take a trimap see large photos; none "
-            "for the whole photo at once, in as much memory as that needs.",
-        ),
-        click.option(
-            "--trimap-from",
-            metavar="PATH",
-            help="A second network, whose alpha makes the trimap where none is given.",
-        ),
-        click.option(
-            "--trimap-radius",
-            type=float,
-            metavar="SHARE",
-            help="Radius of that trimap's unknown band, in parts of the square root of the photo's "
-            "pixels; 0.01 without it.",
         ),
         click.option(
             "--refine",
@@ -118,3 +97,33 @@ def engine_options(function: Function) -> Function:
         show_default=True,
         help="What runs the network: auto takes the first that is installed and can.",
     )(function)
+
+
+def trimap_options(function: Function) -> Function:
+    """Add what is about networks that take a trimap: tiles, and where trimaps come from."""
+    options = (
+        click.option(
+            "--tile",
+            callback=_tile,
+            default="auto",
+            show_default=True,
+            metavar="auto|none|SIDE",
+            help="Side of the windows in which networks that take a trimap see large photos; none "
+            "for the whole photo at once, in as much memory as that needs.",
+        ),
+        click.option(
+            "--trimap-from",
+            metavar="PATH",
+            help="A second network, whose alpha makes the trimap where none is given.",
+        ),
+        click.option(
+            "--trimap-radius",
+            type=float,
+            metavar="SHARE",
+            help="Radius of that trimap's unknown band, in parts of the square root of the photo's "
+            "pixels; 0.02 without it.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
