@@ -109,6 +109,43 @@ def test_within_keeps_the_networks_own_colours(graph):
         np.testing.assert_array_equal(inner.foreground, colours)
 
 
+@pytest.mark.parametrize("pixel_format", ["rgb", "bgr"])
+def test_composite_mixes_the_networks_own_colours(graph, engine, pixel_format):
+    own = fm.Matter(graph("rvm"), engine=engine)
+    frame, plate = photo(60, 40), photo(60, 40, 1)
+    with own.stream(pixel_format=pixel_format) as stream:
+        matte = stream(frame)
+        first = [
+            matte.composite(plate),
+            matte.composite((1, 2, 3), out=frame.copy()),
+            matte.composite(photo(30, 50)),
+        ]
+        assert "foreground" not in stream.stats.stages
+        lit = matte.composite(plate, linear_light=True)
+        assert "foreground" in stream.stats.stages
+        again = [matte.composite(b) for b in (plate, (1, 2, 3), photo(30, 50))]
+        image = matte.composite(plate, foreground="image")
+        alpha, colours = matte.alpha, matte.foreground
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(again[0], oracles.composite(colours, plate, alpha))
+    np.testing.assert_array_equal(again[1], oracles.composite(colours, (1, 2, 3), alpha))
+    np.testing.assert_array_equal(lit, oracles.composite(colours, plate, alpha, True))
+    np.testing.assert_array_equal(image, oracles.composite(frame, plate, alpha))
+
+
+def test_stream_lends_the_networks_own_alpha_and_a_call_gives_it_away(graph, engine):
+    own = fm.Matter(graph("rvm"), engine=engine)
+    frames = [photo(60, 40, seed) for seed in range(2)]
+    with own.stream() as stream:
+        lent = stream(frames[0]).alpha
+        np.testing.assert_array_equal(lent, own(frames[0]).alpha)
+        assert stream(frames[1]).alpha is lent
+    given = own(frames[0]).alpha
+    kept = given.copy()
+    assert not np.shares_memory(given, own(frames[1]).alpha)
+    np.testing.assert_array_equal(given, kept)
+
+
 def test_signature_is_the_graphs(matter):
     [source], [result] = matter.signature.inputs, matter.signature.outputs
     assert (source.name, source.dtype, source.shape[1:]) == (

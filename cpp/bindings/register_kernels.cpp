@@ -54,17 +54,22 @@ std::array<std::uint8_t, 3> read_colour(py::handle object, const char* name, con
   return colour;
 }
 
-// A background: an image of the foreground's size, or one row of a colour that stands for all rows.
-Input<std::uint8_t> read_background(py::handle object, ImageView<const std::uint8_t> foreground) {
+// A background: an image, or one row of a colour that stands for all rows of the foreground's size.
+Input<std::uint8_t> read_background(py::handle object, int height, int width) {
   if (py::isinstance<py::array>(object)) {
     return read_image<std::uint8_t>(object, "background", {3});
   }
   const auto colour =
       read_colour(object, "background", "an (H, W, 3) uint8 array or a colour (r, g, b)");
-  Buffer<std::uint8_t> row(static_cast<std::size_t>(foreground.row_elements()));
-  for (int x = 0; x < foreground.width; ++x) std::memcpy(row.data() + 3 * x, colour.data(), 3);
-  ImageView<const std::uint8_t> view{row.data(), foreground.height, foreground.width, 3, 0};
+  Buffer<std::uint8_t> row(3 * static_cast<std::size_t>(width));
+  for (int x = 0; x < width; ++x) std::memcpy(row.data() + 3 * x, colour.data(), 3);
+  ImageView<const std::uint8_t> view{row.data(), height, width, 3, 0};
   return {view, std::move(row), {}};
+}
+
+ChannelOrder read_colour_order(py::handle object) {
+  return read_choice<ChannelOrder>(object, "pixel_format",
+                                   {{"rgb", ChannelOrder::rgb}, {"bgr", ChannelOrder::bgr}});
 }
 
 // What dtype asks for or, where it is None, what out is: calls make(float or uint8 zero).
@@ -307,7 +312,7 @@ void register_kernels(py::module_& module) {
   module.def("composite", [](py::object foreground, py::object background, py::object alpha,
                              py::object linear_light, py::object out, py::object threads) {
     const auto image = read_image<std::uint8_t>(foreground, "foreground", {3});
-    const auto behind = read_background(background, image.view);
+    const auto behind = read_background(background, image.view.height, image.view.width);
     const auto mixing = read_flag(linear_light, "linear_light") ? Mixing::light : Mixing::levels;
     auto result = write_image<std::uint8_t>(out, image.view.height, image.view.width, 3);
     const int count = read_threads(threads);
@@ -315,6 +320,18 @@ void register_kernels(py::module_& module) {
       composite(image.view, behind.view, view, mixing, result.view, count);
     });
     return result.array;
+  });
+  module.def("composite_tensor", [](py::object tensor, py::object background, py::object alpha,
+                                    py::object pixel_format, py::object out, py::object threads) {
+    const auto input = read_tensor<float>(tensor, "tensor", 3);
+    const auto behind = read_background(background, input.view.height, input.view.width);
+    const auto matte = read_image<float>(alpha, "alpha", {1});
+    const auto order = read_colour_order(pixel_format);
+    auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 3);
+    const int count = read_threads(threads);
+    return filled(result, [&] {
+      composite_tensor(input.view, order, behind.view, matte.view, result.view, count);
+    });
   });
   module.def("cutout", [](py::object foreground, py::object alpha, py::object out,
                           py::object threads) {
@@ -338,15 +355,14 @@ void register_kernels(py::module_& module) {
     });
     return result.array;
   });
-  module.def("from_tensor", [](py::object tensor, py::object pixel_format, py::object out,
-                               py::object threads) {
-    const auto input = read_tensor<float>(tensor, "tensor", 3);
-    const auto order = read_choice<ChannelOrder>(
-        pixel_format, "pixel_format", {{"rgb", ChannelOrder::rgb}, {"bgr", ChannelOrder::bgr}});
-    const int count = read_threads(threads);
-    auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 3);
-    return filled(result, [&] { from_tensor(input.view, result.view, order, count); });
-  });
+  module.def("from_tensor",
+             [](py::object tensor, py::object pixel_format, py::object out, py::object threads) {
+               const auto input = read_tensor<float>(tensor, "tensor", 3);
+               const auto order = read_colour_order(pixel_format);
+               const int count = read_threads(threads);
+               auto result = write_image<std::uint8_t>(out, input.view.height, input.view.width, 3);
+               return filled(result, [&] { from_tensor(input.view, result.view, order, count); });
+             });
   module.def("guided_filter", [](py::object guide, py::object alpha, py::object radius,
                                  py::object eps, py::object subsample, py::object dtype,
                                  py::object out, py::object threads) {

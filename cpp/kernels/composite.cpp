@@ -79,6 +79,24 @@ void composite(ImageView<const std::uint8_t> foreground, ImageView<const std::ui
   });
 }
 
+void composite_tensor(TensorView<const float> tensor, ChannelOrder order,
+                      ImageView<const std::uint8_t> background, ImageView<const float> alpha,
+                      ImageView<std::uint8_t> out, int threads) {
+  const ImageView<const float> plane{tensor.data, tensor.height, tensor.width, 1, tensor.width};
+  require_same_size(background, "background", plane, "tensor");
+  require_same_size(alpha, "alpha", plane, "tensor");
+  require_apart(out, tensor.memory(), "tensor");
+  require_same_or_apart(out, background, "background");
+  require_apart(out, alpha, "alpha");
+  require_alpha(alpha, "alpha", threads);
+  const auto row = active_composite_planes_row();
+  const int first = order == ChannelOrder::rgb ? 0 : 2;
+  for_each_row(out, threads, [&](int y) noexcept {
+    row(tensor.plane_row(first, y), tensor.plane_row(1, y), tensor.plane_row(2 - first, y),
+        background.row(y), alpha.row(y), out.row(y), out.width);
+  });
+}
+
 template <typename Alpha>
 void cutout(ImageView<const std::uint8_t> foreground, ImageView<const Alpha> alpha,
             ImageView<std::uint8_t> out, int threads) {

@@ -1,11 +1,14 @@
-// composite, cutout, premultiply, unpremultiply: the pixelwise kernels of straight alpha.
+// composite, composite_tensor, cutout, premultiply, unpremultiply: the pixelwise kernels of
+// straight alpha.
 #pragma once
 
 #include <cstdint>
 
 #include "core/image_view.h"
+#include "core/tensor_view.h"
 #include "cpu/dispatch.h"
 #include "kernels/quantise.h"
+#include "kernels/to_tensor.h"
 
 namespace fastmatte {
 
@@ -19,6 +22,12 @@ template <typename Alpha>
 void composite(ImageView<const std::uint8_t> foreground, ImageView<const std::uint8_t> background,
                ImageView<const Alpha> alpha, Mixing mixing, ImageView<std::uint8_t> out,
                int threads);
+
+// composite of the levels that from_tensor would make of these planes, in one pass and to the same
+// bytes. order is that of background and out; out may be the background itself.
+void composite_tensor(TensorView<const float> tensor, ChannelOrder order,
+                      ImageView<const std::uint8_t> background, ImageView<const float> alpha,
+                      ImageView<std::uint8_t> out, int threads);
 
 // The (H, W, 3) foreground with alpha as fourth channel; float32 alpha is rounded half up to
 // 255ths. The colour of a pixel with alpha 0 is (0, 0, 0): nothing of the background is left behind
@@ -37,6 +46,10 @@ FASTMATTE_ROW(composite_row_u8, (const std::uint8_t* foreground, const std::uint
                                  const std::uint8_t* alpha, std::uint8_t* out, int width))
 FASTMATTE_ROW(composite_row_f32, (const std::uint8_t* foreground, const std::uint8_t* background,
                                   const float* alpha, std::uint8_t* out, int width))
+
+FASTMATTE_ROW(composite_planes_row,
+              (const float* first, const float* second, const float* third,
+               const std::uint8_t* background, const float* alpha, std::uint8_t* out, int width))
 
 // sRGB levels to light in 65535ths and back, rounded half up (IEC 61966-2-1). The darkest levels
 // lie 20 of these apart, so that light keeps what any level says.

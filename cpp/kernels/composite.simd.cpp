@@ -3,7 +3,9 @@
 // bytes.
 #include "kernels/composite.h"
 
+#include "kernels/from_tensor.h"
 #include "simd/portable.h"
+#include "simd/vec.h"
 
 namespace fastmatte::FASTMATTE_ISA {
 namespace {
@@ -131,6 +133,24 @@ static inline void composite_light_row(const std::uint8_t* foreground,
   }
 }
 
+#if defined(FASTMATTE_VEC)
+// Byte numbers that make an int of channel c of each pixel of a lane.
+alignas(16) constexpr signed char kChannelOf[3][16] = {
+    {0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1},
+    {1, -1, -1, -1, 4, -1, -1, -1, 7, -1, -1, -1, 10, -1, -1, -1},
+    {2, -1, -1, -1, 5, -1, -1, -1, 8, -1, -1, -1, 11, -1, -1, -1}};
+
+// blend_65536ths in 32 bits, where 65536 steps need no exception.
+template <int kChannel>
+static inline Ints mix_plane(const float* plane, Ints behind, Ints steps) noexcept {
+  const Ints level = whole_steps(clamp_to_unit(load_floats(plane)), 255.0f);
+  const Ints under = pick_bytes(behind, repeat(load_lane(kChannelOf[kChannel])));
+  const Ints change = multiply_ints(steps, subtract_ints(level, under));
+  return shift_left<8 * kChannel>(
+      add_ints(under, shift_right<16>(add_ints(change, all_ints(32768)))));
+}
+#endif
+
 static inline std::uint32_t word_of(const std::uint8_t* colour, std::uint8_t alpha) noexcept {
   const std::uint32_t word =
       static_cast<std::uint32_t>(colour[0]) | static_cast<std::uint32_t>(colour[1]) << 8 |
@@ -169,6 +189,35 @@ void composite_row_u8(const std::uint8_t* foreground, const std::uint8_t* backgr
 void composite_row_f32(const std::uint8_t* foreground, const std::uint8_t* background,
                        const float* alpha, std::uint8_t* out, int width) noexcept {
   composite_row(foreground, background, alpha, out, width);
+}
+
+// One loop, so that the processor loads the next pixels while it mixes these: a row of levels at a
+// time, then mixed, takes a third longer.
+void composite_planes_row(const float* first, const float* second, const float* third,
+                          const std::uint8_t* background, const float* alpha, std::uint8_t* out,
+                          int width) noexcept {
+  int x = 0;
+#if defined(FASTMATTE_VEC)
+  // Left to themselves, four streams at once come a seventh later at 1080p.
+  constexpr int kAhead = 384;
+  const float* const read[] = {first, second, third, alpha};
+  // The last lane of a background reads the first byte of the pixel after the next.
+  for (; x + kInts + 2 <= width; x += kInts) {
+    for (int i = 0; i < 4; ++i) __builtin_prefetch(read[i] + x + kAhead);
+    const Ints behind = load_lanes(background + 3 * x, 12);
+    const Ints steps = whole_steps(load_floats(alpha + x), 65536.0f);
+    const Ints two =
+        add_ints(mix_plane<0>(first + x, behind, steps), mix_plane<1>(second + x, behind, steps));
+    store_triples(add_ints(two, mix_plane<2>(third + x, behind, steps)), out + 3 * x);
+  }
+#endif
+  for (; x < width; ++x) {
+    const std::uint16_t steps = steps_65536(alpha[x]);
+    const float colours[3] = {first[x], second[x], third[x]};
+    for (int c = 0; c < 3; ++c) {
+      out[3 * x + c] = blend_65536ths(level_of(colours[c]), background[3 * x + c], steps);
+    }
+  }
 }
 
 void composite_light_row_u8(const std::uint8_t* foreground, const std::uint8_t* background,

@@ -6,6 +6,7 @@
 #include "core/image_view.h"
 #include "core/tensor_view.h"
 #include "cpu/dispatch.h"
+#include "kernels/quantise.h"
 #include "kernels/to_tensor.h"
 
 namespace fastmatte {
@@ -20,12 +21,10 @@ void from_tensor(TensorView<const float> tensor, ImageView<std::uint8_t> out, Ch
 FASTMATTE_ROW(join_row, (const float* first, const float* second, const float* third,
                          std::uint8_t* out, int width))
 
-// Adding 0.5 before truncating would round twice: 0.49999997f + 0.5f is 1.
 static inline std::uint8_t level_of(float value) noexcept {
   // The first comparison is false for NaN too.
-  const float scaled = value > 0.0f ? (value < 1.0f ? value * 255.0f : 255.0f) : 0.0f;
-  const int whole = static_cast<int>(scaled);
-  return static_cast<std::uint8_t>(whole + (scaled - static_cast<float>(whole) >= 0.5f ? 1 : 0));
+  const float unit = value > 0.0f ? (value < 1.0f ? value : 1.0f) : 0.0f;
+  return static_cast<std::uint8_t>(to_steps(unit, 255.0f));
 }
 
 }  // namespace fastmatte

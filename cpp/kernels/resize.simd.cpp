@@ -87,11 +87,7 @@ void clamp_to_levels_row(const float* __restrict row, std::uint8_t* __restrict o
   int i = 0;
 #if defined(FASTMATTE_VEC)
   for (; i + kInts <= elements; i += kInts) {
-    const Floats scaled = clamp_to_unit(load_floats(row + i)) * all_floats(255.0f);
-    const Ints whole = truncate(scaled);
-    const Floats rest = scaled - to_floats(whole);
-    // Twice the rest is exact, and 1 or more from a half up.
-    store_bytes(add_ints(whole, truncate(rest + rest)), out + i);
+    store_bytes(whole_steps(clamp_to_unit(load_floats(row + i)), 255.0f), out + i);
   }
 #endif
   for (; i < elements; ++i) out[i] = level_of(row[i]);

@@ -30,6 +30,10 @@ static inline __m128i load_lane(const void* from) noexcept {
   return _mm_loadu_si128(static_cast<const __m128i*>(from));
 }
 
+// Byte numbers that leave out every fourth byte.
+alignas(16) constexpr signed char kTriples[16] = {0,  1,  2,  4,  5,  6,  8,  9,
+                                                  10, 12, 13, 14, -1, -1, -1, -1};
+
 #if defined(__AVX512BW__) && defined(__AVX512DQ__)
 typedef __m512i Ints;
 typedef __m512 Floats;
@@ -71,8 +75,17 @@ static inline Ints truncate(Floats value) noexcept { return _mm512_cvttps_epi32(
 static inline void store_bytes(Ints value, std::uint8_t* to) noexcept {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(value));
 }
+// The three low bytes of every int, side by side.
+static inline void store_triples(Ints value, std::uint8_t* to) noexcept {
+  const Ints packed = _mm512_permutexvar_epi32(
+      _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 7, 11, 15),
+      pick_bytes(value, repeat(load_lane(kTriples))));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(packed));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 32), _mm512_extracti32x4_epi32(packed, 2));
+}
 static inline Ints add_ints(Ints a, Ints b) noexcept { return _mm512_add_epi32(a, b); }
 static inline Ints subtract_ints(Ints a, Ints b) noexcept { return _mm512_sub_epi32(a, b); }
+static inline Ints multiply_ints(Ints a, Ints b) noexcept { return _mm512_mullo_epi32(a, b); }
 template <int kBits>
 static inline Ints shift_left(Ints value) noexcept {
   return _mm512_slli_epi32(value, kBits);
@@ -138,8 +151,15 @@ static inline void store_bytes(Ints value, std::uint8_t* to) noexcept {
       _mm_packus_epi32(_mm256_castsi256_si128(value), _mm256_extracti128_si256(value, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(shorts, shorts));
 }
+static inline void store_triples(Ints value, std::uint8_t* to) noexcept {
+  const Ints packed = _mm256_permutevar8x32_epi32(pick_bytes(value, repeat(load_lane(kTriples))),
+                                                  _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 3, 7));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(packed));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to + 16), _mm256_extracti128_si256(packed, 1));
+}
 static inline Ints add_ints(Ints a, Ints b) noexcept { return _mm256_add_epi32(a, b); }
 static inline Ints subtract_ints(Ints a, Ints b) noexcept { return _mm256_sub_epi32(a, b); }
+static inline Ints multiply_ints(Ints a, Ints b) noexcept { return _mm256_mullo_epi32(a, b); }
 template <int kBits>
 static inline Ints shift_left(Ints value) noexcept {
   return _mm256_slli_epi32(value, kBits);
@@ -195,8 +215,15 @@ static inline void store_bytes(Ints value, std::uint8_t* to) noexcept {
   const int four = _mm_cvtsi128_si32(_mm_packus_epi16(shorts, shorts));
   __builtin_memcpy(to, &four, sizeof four);
 }
+static inline void store_triples(Ints value, std::uint8_t* to) noexcept {
+  const __m128i packed = pick_bytes(value, load_lane(kTriples));
+  const int last = _mm_extract_epi32(packed, 2);
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), packed);
+  __builtin_memcpy(to + 8, &last, sizeof last);
+}
 static inline Ints add_ints(Ints a, Ints b) noexcept { return _mm_add_epi32(a, b); }
 static inline Ints subtract_ints(Ints a, Ints b) noexcept { return _mm_sub_epi32(a, b); }
+static inline Ints multiply_ints(Ints a, Ints b) noexcept { return _mm_mullo_epi32(a, b); }
 template <int kBits>
 static inline Ints shift_left(Ints value) noexcept {
   return _mm_slli_epi32(value, kBits);
@@ -218,6 +245,11 @@ static inline void store_shorts(Ints value, std::uint8_t* to) noexcept {
 #endif
 
 constexpr int kInts = 4 * kLanes;
+
+// What to_steps of kernels/quantise.h does to one value in [0, 1].
+static inline Ints whole_steps(Floats value, float steps) noexcept {
+  return shift_right<1>(add_ints(truncate(value * all_floats(2.0f * steps)), all_ints(1)));
+}
 
 // Lane l from `from` + l * step bytes.
 static inline Ints load_lanes(const void* from, std::ptrdiff_t step) noexcept {

@@ -53,6 +53,15 @@ def composite(
     threads: int | None,
     /,
 ) -> Image: ...
+def composite_tensor(
+    tensor: Tensor,
+    background: Image | Sequence[int],
+    alpha: Alpha,
+    pixel_format: PixelFormat,
+    out: Image | None,
+    threads: int | None,
+    /,
+) -> Image: ...
 def cutout(
     foreground: Image, alpha: AnyAlpha, out: Image | None, threads: int | None, /
 ) -> Image: ...

@@ -28,8 +28,9 @@ class StreamStats:
     dropped: frames left out to keep up.
     stages:  milliseconds by stage over the last 4096 frames: "trimap" (the coarse network and what
              is made of its alpha), "align", "input" (resize and normalise), "network" (and the
-             input of each tile), "refine", and, for frames that asked for them, "foreground",
-             "background" (fitting or blurring it) and "composite" or "cutout".
+             input of each tile), "refine", and, for frames that asked for them, "foreground" (a
+             composite takes a network's own as it mixes), "background" (fitting or blurring it) and
+             "composite" or "cutout".
     """
 
     frames: int

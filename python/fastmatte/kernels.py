@@ -45,6 +45,7 @@ from fastmatte.arrays import (
 __all__ = [
     "blur",
     "composite",
+    "composite_tensor",
     "cutout",
     "dilate",
     "erode",
@@ -117,6 +118,31 @@ def composite(
     Sources: Porter and Duff, Compositing Digital Images, 1984, "over"; IEC 61966-2-1, 1999.
     """
     return _core.composite(foreground, background, alpha, linear_light, out, threads)
+
+
+def composite_tensor(
+    tensor: Tensor,
+    background: Image | Colour,
+    alpha: Alpha,
+    *,
+    pixel_format: PixelFormat = "rgb",
+    out: Image | None = None,
+    threads: int | None = None,
+) -> Image:
+    """Lay the colours that a network put out over background, without an image of them between.
+
+    tensor:       (1, 3, H, W) float32, straight colours, as from_tensor takes them.
+    background:   (H, W, 3) uint8, or one colour of three integers 0..255, in pixel_format's order.
+    alpha:        (H, W) float32 in [0, 1].
+    pixel_format: "rgb" or "bgr", the order of background's and the result's channels.
+    out:          (H, W, 3) uint8, apart from tensor; may be background itself.
+
+    Returns (H, W, 3) uint8, the bytes of composite(from_tensor(tensor), background, alpha): colours
+    are rounded to levels before they are mixed. Takes no memory beyond out. Agrees with
+    oracles.composite of oracles.from_tensor bit for bit.
+    Raises ValueError where sizes differ or alpha leaves [0, 1] (NaN included).
+    """
+    return _core.composite_tensor(tensor, background, alpha, pixel_format, out, threads)
 
 
 def cutout(

@@ -130,19 +130,33 @@ class Matte:
         self._require_current()
         if foreground not in ("estimated", "image"):
             raise ValueError(f"foreground: expected 'estimated' or 'image', got {foreground!r}")
-        colours = self.foreground if foreground == "estimated" else self._colours
+        tensor = self._tensor if foreground == "estimated" and self._foreground is None else None
+        if linear_light:
+            tensor = None  # Light is looked up by level.
+        as_is = foreground == "image" or tensor is not None
+        colours = self._colours if as_is else self.foreground
         start = perf_counter_ns()
         behind = self._fit(background)
         if behind is not background:
             start = self._clock.record("background", start)
-        result = kernels.composite(
-            colours,
-            behind,
-            self._alpha,
-            linear_light=linear_light,
-            out=out,
-            threads=self._threads,
-        )
+        if tensor is not None:
+            result = kernels.composite_tensor(
+                tensor,
+                behind,
+                self._alpha,
+                pixel_format=self._order,
+                out=out,
+                threads=self._threads,
+            )
+        else:
+            result = kernels.composite(
+                colours,
+                behind,
+                self._alpha,
+                linear_light=linear_light,
+                out=out,
+                threads=self._threads,
+            )
         self._clock.record("composite", start)
         return result
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastmatte import _core
 from fastmatte.alignment import align
-from fastmatte.arrays import AnyAlpha, Image, PixelFormat, Size
+from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
 from fastmatte.engines import Engine
@@ -139,6 +139,40 @@ class Pipeline:
 
         guidance: the frame's trimap or background; None where the runner has it from before.
         """
+        start = self._infer(runner, colours, order, guidance, clock)
+        self._finish(runner.alpha, colours, guidance, out)
+        clock.record("refine", start)
+
+    def lend(
+        self,
+        runner: Runner,
+        colours: Image,
+        order: ColourOrder,
+        guidance: Image | None,
+        buffers: Buffers,
+        clock: Clock,
+    ) -> Alpha:
+        """Return the alpha of a frame as run() makes it, good until the runner's next one.
+
+        It is the network's own output where that has the frame's size, else one of buffers.
+        """
+        start = self._infer(runner, colours, order, guidance, clock)
+        own = runner.alpha
+        fits = own.shape == buffers.size and own.flags.c_contiguous
+        alpha: Alpha = own if fits else buffers.get("alpha", np.float32)
+        self._finish(own, colours, guidance, alpha)
+        clock.record("refine", start)
+        return alpha
+
+    def _infer(
+        self,
+        runner: Runner,
+        colours: Image,
+        order: ColourOrder,
+        guidance: Image | None,
+        clock: Clock,
+    ) -> int:
+        """Leave a checked alpha in the runner; return the time when the network had ended."""
         start = perf_counter_ns()
         runner.feed(colours, order, guidance)
         start = clock.record("input", start)
@@ -154,10 +188,12 @@ class Pipeline:
                 f"{self.spec.path}: the network's output is no alpha ({error}). "
                 f"Was family {self.family.name!r} the right one to read it?"
             ) from error
-        enlarge(self.refine, colours, runner.alpha, out, self.threads)
+        return start
+
+    def _finish(self, alpha: Alpha, colours: Image, guidance: Image | None, out: AnyAlpha) -> None:
+        enlarge(self.refine, colours, alpha, out, self.threads)
         if self.mode == "fast" and self.family.guidance == "trimap" and guidance is not None:
             set_known(out, guidance)
-        clock.record("refine", start)
 
     def _told(self, error: EngineError, frame: Size) -> EngineError:
         """Add to what an engine says the frame's size, which is what a caller can change."""

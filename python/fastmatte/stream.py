@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from fastmatte import _core, kernels
-from fastmatte.arrays import Alpha, Image, PixelFormat
+from fastmatte.arrays import Image, PixelFormat
 from fastmatte.buffers import Buffers
 from fastmatte.clock import StageClock, StreamStats
 from fastmatte.guidance import make_trimap
@@ -111,10 +111,11 @@ class Stream:
             self._runner = self._pipeline.runner(self._pipeline.input_size(size), size)
         elif ended:
             self._runner.reset()
-        alpha: Alpha = self._buffers.get("alpha", np.float32)
         if self._matte is not None:
             self._matte.expire()
-        self._pipeline.run(self._runner, colours, self._order, guidance, alpha, self._clock)
+        alpha = self._pipeline.lend(
+            self._runner, colours, self._order, guidance, self._buffers, self._clock
+        )
         self._background = self._fed = background
         self._clock.frames += 1
         own = self._runner.foreground

@@ -456,6 +456,17 @@ CASES: tuple[Case, ...] = (
         shown=False,
     ),
     Case(
+        "composite_tensor",
+        "over an image",
+        kernels.composite_tensor,
+        lambda scene: (scene.tensor, scene.other, scene.alpha),
+        operations=29,
+        counted="12 as for from_tensor, 17 as for composite",
+        peers=(Peer("NumPy", peers.composite_tensor_numpy, 0.1),),
+        at_least=5,
+        shown=False,
+    ),
+    Case(
         "composite",
         "linear_light",
         partial(kernels.composite, linear_light=True),

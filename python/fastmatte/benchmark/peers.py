@@ -123,6 +123,10 @@ def from_tensor_numpy(tensor: Tensor) -> Image:
     return np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0))
 
 
+def composite_tensor_numpy(tensor: Tensor, background: Image, alpha: Alpha) -> Image:
+    return composite_numpy(from_tensor_numpy(tensor), background, alpha)
+
+
 def resize_cv2(image: Array, size: Size, filter: Filter) -> Any:
     cv2 = _cv2()
     modes = {

@@ -52,7 +52,8 @@ class Runner(Protocol):
     def alpha(self) -> Alpha:
         """(h, w), a view of the network's output, valid after run() until the next one.
 
-        In [0, 1] but for rounding. Of the frame's size where the authors' script brought it there.
+        In [0, 1] but for rounding. A stream clamps it where it lies and, where it has the frame's
+        size, hands it out. Of the frame's size where the authors' script brought it there.
         """
 
     @property
