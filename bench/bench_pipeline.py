@@ -19,8 +19,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from time import perf_counter, sleep
@@ -308,6 +309,17 @@ def photos(height: int, width: int) -> list[np.ndarray]:
     return [frame, np.ascontiguousarray(frame[:, ::-1]), frame]
 
 
+def machine() -> dict[str, str]:
+    """Return what the times depend on."""
+    from fastmatte.benchmark import table
+
+    facts = {"processor": table.machine()["processor"]}
+    for library in ("onnxruntime", "numpy", "opencv-contrib-python-headless", "pillow", "rembg"):
+        with suppress(PackageNotFoundError):
+            facts[library] = version(library)
+    return facts
+
+
 def installed(library: str) -> bool:
     from importlib.util import find_spec
 
@@ -316,13 +328,15 @@ def installed(library: str) -> bool:
 
 def measure(
     group: Group, model: Path, images: list[np.ndarray], threads: int, rounds: int
-) -> dict[str, tuple[float, float]]:
-    """Return whole call and network of everybody in a group, medians in milliseconds.
+) -> dict[str, tuple[float, float, float]]:
+    """Return whole call, network and the rest of everybody in a group, medians in milliseconds.
+
+    The rest is that of each call: networks vary by more than all else takes.
 
     Raises AssertionError where a result is another than fastmatte's.
     """
     runs = {c.name: c.make(model, threads) for c in group.contenders if installed(c.needs)}
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in runs}
     with watched() as spent:
         for i in range(-1, rounds):
             image = images[i % len(images)]
@@ -333,8 +347,9 @@ def measure(
                 spent[0] = 0.0
                 start = perf_counter()
                 results[name] = run(image)
+                whole = perf_counter() - start
                 if i >= 0:
-                    times[name].append((perf_counter() - start, spent[0]))
+                    times[name].append((whole, spent[0], whole - spent[0]))
             seen = {n: r[..., 3] if r.shape[2:] == (4,) else r for n, r in results.items()}
             reference = next(iter(seen.values())).astype(np.float64)
             most, reason = group.tolerance
@@ -402,7 +417,7 @@ def main() -> None:
                     "contender": contender.name,
                     "whole_ms": times[contender.name][0],
                     "network_ms": times[contender.name][1],
-                    "rest_ms": times[contender.name][0] - times[contender.name][1],
+                    "rest_ms": times[contender.name][2],
                     "peak_mb": None
                     if arguments.no_memory
                     else memory(group, contender, model, stored, arguments.threads),
@@ -414,7 +429,8 @@ def main() -> None:
             if not arguments.json:
                 show(group, rows)
     if arguments.json:
-        print(json.dumps(document, indent=2))
+        conditions = {"threads": arguments.threads, "size": arguments.size, "machine": machine()}
+        print(json.dumps({**conditions, "groups": document}, indent=2))
     elif missing := {c.needs for g in GROUPS for c in g.contenders if not installed(c.needs)}:
         print(f"\nnot installed, left out: {', '.join(sorted(missing))}")
 
@@ -439,8 +455,9 @@ def test_contenders_of_a_group_agree(group, tmp_path):
     if len(present) < len(group.contenders):
         pytest.skip(f"not installed: {', '.join(c.needs for c in group.contenders)}")
     times = measure(group, tiny(tmp_path)[group.file], photos(270, 480), threads=1, rounds=1)
-    for whole, network in times.values():
+    for whole, network, rest in times.values():
         assert 0 < network < whole
+        assert 0 < rest < whole
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 from dataclasses import replace
+from importlib import import_module
 
 import fastmatte as fm
 import numpy as np
@@ -253,10 +254,38 @@ def test_scratch_is_counted():
     assert fm._core.take_peak_bytes() == first
 
 
-def test_readme_has_room_for_the_table():
-    from bench.table import BEGIN, END, README, replaced
+@pytest.mark.parametrize("module", ["table", "pipeline_table"])
+def test_readme_has_room_for_the_tables(module):
+    table = import_module(f"bench.{module}")
+    text = table.README.read_text()
+    assert text.count(table.BEGIN) == text.count(table.END) == 1
+    assert table.replaced(table.replaced(text, "one"), "two") == table.replaced(text, "two")
+    assert "\ntwo\n" in table.replaced(text, "two")
 
-    text = README.read_text()
-    assert text.count(BEGIN) == text.count(END) == 1
-    assert replaced(replaced(text, "one"), "two") == replaced(text, "two")
-    assert "\ntwo\n" in replaced(text, "two")
+
+def test_table_of_calls_tells_how_much_longer_others_take():
+    from bench.pipeline_table import section
+
+    def row(contender, rest_ms, peak_mb):
+        figures = {"whole_ms": 100 + rest_ms, "network_ms": 100.0, "rest_ms": rest_ms}
+        return {"contender": contender, **figures, "peak_mb": peak_mb}
+
+    def run(threads, name, peak_mb):
+        rows = [row("fastmatte", 2.0, peak_mb), row("fastmatte, more", 4.0, peak_mb)]
+        rows += [row("slow", 30.0, peak_mb), row("slower", 40.0, peak_mb)]
+        machine = {"processor": "One", "numpy": "2"}
+        groups = [{"group": name, "rows": rows}]
+        return {"threads": threads, "size": [3, 4], "machine": machine, "groups": groups}
+
+    lines = section([run(2, "c", None), run(1, "a", 7.0), run(1, "b", 8.0)]).splitlines()
+    assert lines[0] == "4 x 3, 1 thread:"
+    assert lines[4:8] == [
+        "| a | fastmatte | 102.0 | 100.0 | 2.00 | 15.0 | 7 |",
+        "|  | fastmatte, more | 104.0 | 100.0 | 4.00 | 7.5 | 7 |",
+        "|  | slow | 130.0 | 100.0 | 30.00 |  | 7 |",
+        "|  | slower | 140.0 | 100.0 | 40.00 |  | 7 |",
+    ]
+    assert lines[8].startswith("| b | ")
+    assert lines[13] == "4 x 3, 2 threads:"
+    assert lines[17] == "| c | fastmatte | 102.0 | 100.0 | 2.00 | 15.0 |"
+    assert lines[-1] == "One; numpy 2."
