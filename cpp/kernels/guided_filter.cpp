@@ -37,13 +37,14 @@ std::ptrdiff_t plane_stride_of(std::ptrdiff_t count) noexcept {
   return static_cast<std::ptrdiff_t>((aligned_count<T>(size_of(count)) / line | 1) * line);
 }
 
-// Every band repeats the sums and windows of 2 radius rows of its neighbours, so that a band has 20
-// times the radius or more; the first number is rows_per_band for a kernel as slow as this. Few
-// bands are an even number of them, which two threads share evenly.
+// Every band repeats the sums and windows of 2 radius rows of its neighbours, so that a band has 32
+// times the radius or more: that is an eighth of the sums again and a sixteenth of the windows. The
+// first number is rows_per_band for a kernel as slow as this. Few bands are an even number of them,
+// which two threads share evenly.
 Bands solver_bands(int height, int width, int radius, int threads) {
   radius = std::min(radius, height - 1);
   const std::int64_t least =
-      std::max<std::int64_t>(rows_per_band(width) / 4, 20 * std::int64_t{radius});
+      std::max<std::int64_t>(rows_per_band(width) / 4, 32 * std::int64_t{radius});
   const std::int64_t count = std::max<std::int64_t>(height / least, 1);
   const int even = static_cast<int>(count > 1 ? count / 2 * 2 : 1);
   return Bands(height, (height + even - 1) / even, threads);
@@ -89,8 +90,8 @@ int row_capacity(int width) noexcept { return width + kSegments * kLanePixels; }
 
 // Writes the averaged coefficients of every row to row_of(worker, y), and calls done(worker, begin,
 // y), begin being the first row of the band: downwards in each band, once each row but that a band
-// goes on for `shared` rows of the next. guide_row(y, to, plane_stride) writes the channels of the
-// guide's row y.
+// goes on for `shared` rows of the next. guide_row(worker, y, to, plane_stride) writes the channels
+// of the guide's row y.
 template <typename GuideRowAt, typename RowOf, typename Done>
 void for_each_coefficient_row(ImageView<const float> alpha, int channels, const Solver& solver,
                               const Bands& bands, int shared, const GuideRowAt& guide_row,
@@ -152,7 +153,7 @@ void for_each_coefficient_row(ImageView<const float> alpha, int channels, const 
     const auto enter_row = [&](int y) -> GuideRow {
       if (y >= height) return none;
       float* const first = plain + 2 * across;
-      guide_row(y, first, plane);
+      guide_row(worker, y, first, plane);
       std::copy_n(alpha.row(y), width, first + channels * plane);
       for (int c = 0; c < inputs; ++c) {
         float* to = input_rows + y % ring * input_row + c * plane;
@@ -237,10 +238,15 @@ void solve_and_upsample(ImageView<const std::uint8_t> guide, ImageView<const flo
                         const Solver& solver, ImageView<Out> out, int threads) {
   const int height = alpha.height, small_width = alpha.width, width = guide.width;
   const int channels = guide.channels, planes = channels + 1;
-  const Buffer<float> small_guide(size_of(channels) * size_of(height) * size_of(small_width));
-  const TensorView<float> small{small_guide.data(), channels, height, small_width, Layout::nchw};
-  const Placement whole{{0, 0, small_width, height}};
-  to_tensor(guide, small, whole, Filter::area, ChannelOrder::rgb, kCentred, threads);
+  // Only an alpha of the guide's own size takes it as it is.
+  const Bands bands = solver_bands(height, small_width, solver.radius, threads);
+  const bool shrinks = height < guide.height || small_width < width;
+  std::optional<Resampler<float, std::uint8_t>> shrink;
+  if (shrinks) shrink.emplace(guide, height, small_width, Filter::area, bands.workers);
+  const int of_shrunk = shrink ? shrink->channels() : 0;
+  const Slices<float> shrunk(bands.workers, size_of(of_shrunk) * size_of(small_width));
+  const auto spread = active_spread_row_u8();
+  const auto spread_shrunk = active_spread_row_f32();
 
   // What lies beyond a row is grown too, from its last samples.
   const std::size_t padded = size_of(width) + kGrowBlock;
@@ -261,7 +267,6 @@ void solve_and_upsample(ImageView<const std::uint8_t> guide, ImageView<const flo
 
   const auto mix = active_mix_coefficients_row();
   const auto apply = active_apply_row<Out>();
-  const Bands bands = solver_bands(height, small_width, solver.radius, threads);
   const std::ptrdiff_t plane =
       plane_stride_of<float>(std::max(row_capacity(small_width), small_width + 2 * kGrowBlock));
   const std::ptrdiff_t row_size = planes * plane;
@@ -271,10 +276,11 @@ void solve_and_upsample(ImageView<const std::uint8_t> guide, ImageView<const flo
   const auto row_at = [&](int worker, int y) { return rows[worker] + y % 2 * row_size; };
   for_each_coefficient_row(
       alpha, channels, solver, bands, 1,
-      [&](int y, float* to, std::ptrdiff_t stride) noexcept {
-        for (int c = 0; c < channels; ++c) {
-          std::copy_n(small.plane_row(c, y), small_width, to + c * stride);
-        }
+      [&](int worker, int y, float* to, std::ptrdiff_t stride) noexcept {
+        float *const second = to + stride, *const third = second + stride;
+        if (!shrink) return spread(guide.row(y), channels, width, kCentred, to, second, third);
+        shrink->row(worker, y, shrunk[worker]);
+        spread_shrunk(shrunk[worker], of_shrunk, small_width, kCentred, to, second, third);
       },
       [&](int worker, int y) noexcept { return CoefficientRow{row_at(worker, y), plane}; },
       [&](int worker, int begin, int bottom) noexcept {
@@ -316,7 +322,7 @@ void guided_filter(ImageView<const std::uint8_t> guide, ImageView<const float> a
     const Slices<float> rows(bands.workers, size_of((channels + 1) * plane));
     for_each_coefficient_row(
         alpha, channels, {radius, eps_of_steps(eps), {}}, bands, 0,
-        [&](int y, float* to, std::ptrdiff_t stride) noexcept {
+        [&](int, int y, float* to, std::ptrdiff_t stride) noexcept {
           spread(guide.row(y), channels, guide.width, kCentred, to, to + stride, to + 2 * stride);
         },
         [&](int worker, int) noexcept { return CoefficientRow{rows[worker], plane}; },

@@ -2,6 +2,7 @@
 #include "kernels/resample.h"
 
 #include <cmath>
+#include <numeric>
 #include <type_traits>
 
 namespace fastmatte {
@@ -103,7 +104,7 @@ int most_taps(Filter filter, int input, int output) noexcept {
 }  // namespace
 
 template <typename Weight>
-Axis<Weight> make_axis(Filter filter, int input, int output) {
+Axis<Weight> make_axis(Filter filter, int input, int output, int divisor) {
   const int taps = most_taps(filter, input, output);
   const auto size = static_cast<std::size_t>(output);
   Axis<Weight> axis{input,
@@ -125,7 +126,7 @@ Axis<Weight> make_axis(Filter filter, int input, int output) {
     for (int t = 0; t < run.count; ++t) {
       const double weight = raw[static_cast<std::size_t>(t)];
       if constexpr (std::is_same_v<Weight, float>) {
-        weights[t] = static_cast<float>(weight / total);
+        weights[t] = static_cast<float>(weight / (total * divisor));
       } else {
         sum += weight;
         const double next = std::floor(sum / total * (1 << kWeightBits) + 0.5);
@@ -138,7 +139,47 @@ Axis<Weight> make_axis(Filter filter, int input, int output) {
   return axis;
 }
 
-template Axis<float> make_axis(Filter, int, int);
-template Axis<std::int16_t> make_axis(Filter, int, int);
+template Axis<float> make_axis(Filter, int, int, int);
+template Axis<std::int16_t> make_axis(Filter, int, int, int);
+
+ByteAxis make_byte_axis(Filter filter, int input, int output) {
+  // In units of 1 / (output / common), an input pixel is output / common long, and an output
+  // input / common. Two products with bytes, and all of an output, must fit int16.
+  const int common = std::gcd(input, output);
+  const int denominator = input / common;
+  if (filter != Filter::area || output >= input || denominator > 128 || output / common > 64) {
+    return {};
+  }
+  const Buffer<double> raw(static_cast<std::size_t>(most_taps(filter, input, output)));
+  int taps = 0;
+  for (int i = 0; i < output; ++i)
+    taps = std::max(taps, area_run(i, input, output, raw.data()).count);
+  const int blocks = (taps + kBlockTaps - 1) / kBlockTaps;
+  const std::size_t size = static_cast<std::size_t>(output);
+  const std::size_t bytes = size * static_cast<std::size_t>(blocks) * kWeightBytes;
+  ByteAxis axis{denominator,
+                blocks,
+                input,
+                output,
+                Buffer<int>(size),
+                Buffer<std::int8_t>(bytes),
+                Buffer<std::int8_t>(bytes)};
+  std::fill_n(axis.fours.data(), bytes, std::int8_t{0});
+  std::fill_n(axis.fifths.data(), bytes, std::int8_t{0});
+  for (int i = 0; i < output; ++i) {
+    const Run run = area_run(i, input, output, raw.data());
+    axis.start[static_cast<std::size_t>(i)] = run.start;
+    for (int t = 0; t < run.count; ++t) {
+      const auto weight = static_cast<std::int8_t>(raw[static_cast<std::size_t>(t)] / common);
+      const auto block =
+          static_cast<std::size_t>(t / kBlockTaps) * size + static_cast<std::size_t>(i);
+      const auto tap = static_cast<std::size_t>(t % kBlockTaps);
+      for (std::size_t c = 0; c < 3; ++c) {
+        (tap < 4 ? axis.fours : axis.fifths)[block * kWeightBytes + 4 * c + tap % 4] = weight;
+      }
+    }
+  }
+  return axis;
+}
 
 }  // namespace fastmatte

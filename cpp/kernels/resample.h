@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/buffer.h"
 #include "core/image_view.h"
@@ -66,9 +67,43 @@ struct Axis {
 // Weight is float, or int16_t for weights in 2^-14 that sum to exactly 2^14. The integers are the
 // steps of the running sum rounded half up, so that not even a thousand taps drift; giving the
 // error of 1000 rounded weights to the largest of them would move the result by several levels.
-// filter is not nearest.
+// filter is not nearest. Float weights are divided by divisor, for inputs that are as much too
+// large.
 template <typename Weight>
-Axis<Weight> make_axis(Filter filter, int input, int output);
+Axis<Weight> make_axis(Filter filter, int input, int output, int divisor = 1);
+
+// Weights of area are whole numbers over a common denominator, and sums of bytes with small ones
+// are exact in 16 bits: what shrinks a row of three channels by a ratio of few digits then takes no
+// float. Taps come in blocks of as many pixels as 16 bytes hold, four and a fifth.
+constexpr int kBlockTaps = 5;
+constexpr int kWeightBytes = 16;
+
+// Of blocks of taps of all outputs, the first blocks of each before the second ones: four of the
+// fours are those of one channel, the same for each, then four zeros; of the fifths, one and zeros.
+struct ByteTaps {
+  const int* start;
+  const std::int8_t* fours;
+  const std::int8_t* fifths;
+  int blocks;
+  int input;
+  int output;
+};
+
+struct ByteAxis {
+  int denominator = 0;  // 0 where there are no such weights
+  int blocks = 0;
+  int input = 0;
+  int output = 0;
+  Buffer<int> start;
+  Buffer<std::int8_t> fours;
+  Buffer<std::int8_t> fifths;
+
+  ByteTaps taps() const noexcept {
+    return {start.data(), fours.data(), fifths.data(), blocks, input, output};
+  }
+};
+
+ByteAxis make_byte_axis(Filter filter, int input, int output);
 
 // The input pixel nearest to the centre of output i.
 inline int nearest_input(int i, int input, int output) noexcept {
@@ -93,6 +128,12 @@ FASTMATTE_ROW(mix_rows_u8_i16, (RowRing<std::uint8_t> rows, const std::int16_t* 
                                 std::int16_t* out, int elements))
 FASTMATTE_ROW(mix_rows_i16_u8, (RowRing<std::int16_t> rows, const std::int16_t* weights, int count,
                                 std::uint8_t* out, int elements))
+
+FASTMATTE_ROW(mix_rows_i16_f32, (RowRing<std::int16_t> rows, const float* weights, int count,
+                                 float* out, int elements))
+
+// out[4 x + c] = sum of the weighted bytes of channel c, of three; out[4 x + 3] = 0.
+FASTMATTE_ROW(sum_columns_u8_i16, (const std::uint8_t* row, ByteTaps taps, std::int16_t* out))
 
 // mix_columns_<in>_<out>: the same along one row of interleaved pixels of 1, 3 or 4 channels.
 FASTMATTE_ROW(mix_columns_u8_f32,
@@ -122,6 +163,8 @@ template <>
 struct Mixers<std::uint8_t, float> {
   using Middle = float;
   using Out = float;
+  decltype(active_sum_columns_u8_i16()) columns_summed = active_sum_columns_u8_i16();
+  decltype(active_mix_rows_i16_f32()) rows_of_sums = active_mix_rows_i16_f32();
   decltype(active_mix_rows_u8_f32()) rows_first = active_mix_rows_u8_f32();
   decltype(active_mix_rows_f32_f32()) rows_last = active_mix_rows_f32_f32();
   decltype(active_mix_columns_u8_f32()) columns_first = active_mix_columns_u8_f32();
@@ -149,7 +192,8 @@ Bands resample_bands(ImageView<In> image, int height, int width, int threads) {
 // One image on its way to height x width: the axes, and what each worker keeps between rows.
 //
 // The columns pass runs along rows and is the slower one, so it runs on the fewer rows: after the
-// rows pass where the height shrinks, before it where the height grows.
+// rows pass where the height shrinks, before it where the height grows. Sums of bytes are an
+// exception: they come first, and a quarter as many numbers are left for the rows pass.
 template <typename Weight, typename In>
 class Resampler {
  public:
@@ -157,23 +201,32 @@ class Resampler {
   using Out = typename Mixers<In, Weight>::Out;
 
   Resampler(ImageView<const In> image, int height, int width, Filter filter, int workers)
-      : image_(image),
-        down_(make_axis<Weight>(filter, image.height, height)),
-        across_(make_axis<Weight>(filter, image.width, width)),
-        grows_(height > image.height) {
-    if (!grows_) {
+      : image_(image), grows_(height > image.height) {
+    if constexpr (kSumsBytes) {
+      if (image.channels == 3) summed_ = make_byte_axis(filter, image.width, width);
+    }
+    down_ = make_axis<Weight>(filter, image.height, height, std::max(summed_.denominator, 1));
+    if (!sums()) across_ = make_axis<Weight>(filter, image.width, width);
+    if (!grows_ && !sums()) {
       middle_ = Slices<Middle>(workers, static_cast<std::size_t>(image.row_elements()));
       return;
     }
     // A ring of as many finished input rows as one output row may need; each keeps the number of
     // the row it holds, so that a worker's next band finds those that it shares with the last.
     const auto ring = static_cast<std::size_t>(down_.taps);
-    slice_ = aligned_count<Middle>(static_cast<std::size_t>(width) *
-                                   static_cast<std::size_t>(image.channels));
-    middle_ = Slices<Middle>(workers, ring * slice_);
+    slice_ = aligned_count<std::int16_t>(static_cast<std::size_t>(width) *
+                                         static_cast<std::size_t>(channels()));
+    if (sums()) {
+      sums_ = Slices<std::int16_t>(workers, ring * slice_);
+    } else {
+      middle_ = Slices<Middle>(workers, ring * slice_);
+    }
     held_ = Slices<int>(workers, ring);
     for (int worker = 0; worker < workers; ++worker) std::fill_n(held_[worker], ring, -1);
   }
+
+  // Of an output row: the image's, or four of which the last is without meaning.
+  int channels() const noexcept { return sums() ? 4 : image_.channels; }
 
   // Writes output row y; no two calls with the same worker may overlap.
   void row(int worker, int y, Out* out) const noexcept {
@@ -181,6 +234,15 @@ class Resampler {
     const int count = down_.count[static_cast<std::size_t>(y)];
     const Weight* weights =
         &down_.weights[static_cast<std::size_t>(y) * static_cast<std::size_t>(down_.taps)];
+    if constexpr (kSumsBytes) {
+      if (sums()) {
+        const auto rows = held_rows(worker, start, count, sums_[worker],
+                                    [&](const In* row, std::int16_t* to) noexcept {
+                                      mix_.columns_summed(row, summed_.taps(), to);
+                                    });
+        return mix_.rows_of_sums(rows, weights, count, out, summed_.output * channels());
+      }
+    }
     Middle* const middle = middle_[worker];
     if (!grows_) {
       const RowRing<In> rows{image_.row(start), image_.row_stride, 0, image_.height};
@@ -188,27 +250,42 @@ class Resampler {
       mix_.columns_last(middle, across_.row_taps(), image_.channels, out);
       return;
     }
-    int* const held = held_[worker];
-    for (int source = start; source < start + count; ++source) {
-      const int place = source % down_.taps;
-      if (held[place] == source) continue;
-      mix_.columns_first(image_.row(source), across_.row_taps(), image_.channels,
-                         middle + static_cast<std::size_t>(place) * slice_);
-      held[place] = source;
-    }
-    const RowRing<Middle> rows{middle, static_cast<std::ptrdiff_t>(slice_), start % down_.taps,
-                               down_.taps};
+    const auto rows =
+        held_rows(worker, start, count, middle, [&](const In* row, Middle* to) noexcept {
+          mix_.columns_first(row, across_.row_taps(), image_.channels, to);
+        });
     mix_.rows_last(rows, weights, count, out, across_.output * image_.channels);
   }
 
  private:
+  static constexpr bool kSumsBytes =
+      std::is_same_v<Mixers<In, Weight>, Mixers<std::uint8_t, float>>;
+
+  bool sums() const noexcept { return summed_.denominator > 0; }
+
+  // Input rows [start, start + count) in the ring; finish(row, to) makes those that it lacks.
+  template <typename T, typename Finish>
+  RowRing<T> held_rows(int worker, int start, int count, T* ring,
+                       const Finish& finish) const noexcept {
+    int* const held = held_[worker];
+    for (int source = start; source < start + count; ++source) {
+      const int place = source % down_.taps;
+      if (held[place] == source) continue;
+      finish(image_.row(source), ring + static_cast<std::size_t>(place) * slice_);
+      held[place] = source;
+    }
+    return {ring, static_cast<std::ptrdiff_t>(slice_), start % down_.taps, down_.taps};
+  }
+
   Mixers<In, Weight> mix_;
   ImageView<const In> image_;
   Axis<Weight> down_;
   Axis<Weight> across_;
+  ByteAxis summed_;
   bool grows_;
   std::size_t slice_ = 0;
   Slices<Middle> middle_;
+  Slices<std::int16_t> sums_;
   Slices<int> held_;
 };
 

@@ -450,6 +450,70 @@ static inline void mix_column_2(const float* row, const RowTaps<float>& taps, fl
 }
 #endif
 
+// Outputs from x on, byte by byte.
+static inline void sum_pixels(const std::uint8_t* __restrict row, const ByteTaps& taps, int x,
+                              std::int16_t* __restrict out) noexcept {
+  for (; x < taps.output; ++x) {
+    const int left = taps.input - taps.start[x], most = taps.blocks * kBlockTaps;
+    const int count = left < most ? left : most;
+    int sums[3] = {};
+    for (int t = 0; t < count; ++t) {
+      const std::ptrdiff_t block = std::ptrdiff_t{t / kBlockTaps} * taps.output + x;
+      const int weight = t % kBlockTaps < 4 ? taps.fours[block * kWeightBytes + t % kBlockTaps]
+                                            : taps.fifths[block * kWeightBytes];
+      const std::uint8_t* from = row + std::ptrdiff_t{3} * (taps.start[x] + t);
+      for (int c = 0; c < 3; ++c) sums[c] += weight * from[c];
+    }
+    for (int c = 0; c < 3; ++c) out[4 * x + c] = static_cast<std::int16_t>(sums[c]);
+    out[4 * x + 3] = 0;
+  }
+}
+
+#if defined(FASTMATTE_VEC)
+// The bytes of taps 0 to 3 of each channel, and those of tap 4.
+alignas(16) constexpr signed char kFourTaps[16] = {0, 3, 6, 9,  1,  4,  7,  10,
+                                                   2, 5, 8, 11, -1, -1, -1, -1};
+alignas(16) constexpr signed char kFifthTap[16] = {12, -1, -1, -1, 13, -1, -1, -1,
+                                                   14, -1, -1, -1, -1, -1, -1, -1};
+
+// An output a lane. Returns how many are done: 16 bytes are read for each block. With kOne there is
+// one block, as in most shrinking to what networks take.
+template <bool kOne>
+static inline int sum_lanes(const std::uint8_t* row, const ByteTaps& taps,
+                            std::int16_t* out) noexcept {
+  const Ints fours = repeat(load_lane(kFourTaps)), fifths = repeat(load_lane(kFifthTap));
+  const Ints ones = all_ints(0x00010001);
+  const auto sums = [&](int x) {
+    Ints shorts = all_ints(0);
+    for (int b = 0; b < (kOne ? 1 : taps.blocks); ++b) {
+      __m128i lanes[kLanes];
+      for (int l = 0; l < kLanes; ++l) {
+        lanes[l] = load_lane(row + std::ptrdiff_t{3} * (taps.start[x + l] + b * kBlockTaps));
+      }
+      const Ints pixels = join(lanes);
+      const std::ptrdiff_t block = (std::ptrdiff_t{b} * taps.output + x) * kWeightBytes;
+      const Ints four = multiply_add_bytes(pick_bytes(pixels, fours), load(taps.fours + block));
+      const Ints fifth = multiply_add_bytes(pick_bytes(pixels, fifths), load(taps.fifths + block));
+      shorts = kOne ? add_shorts(four, fifth) : add_shorts(shorts, add_shorts(four, fifth));
+    }
+    return multiply_add_pairs(shorts, ones);
+  };
+  // The last block's 16 bytes are its five pixels and a byte more.
+  const int reach = taps.blocks * kBlockTaps + 1;
+  int x = 0;
+  for (; x + 2 * kLanes <= taps.output && taps.start[x + 2 * kLanes - 1] + reach <= taps.input;
+       x += 2 * kLanes) {
+    store(narrow_in_order(sums(x), sums(x + kLanes)), out + std::ptrdiff_t{4} * x);
+  }
+  return x;
+}
+#else
+template <bool kOne>
+static inline int sum_lanes(const std::uint8_t*, const ByteTaps&, std::int16_t*) noexcept {
+  return 0;
+}
+#endif
+
 template <typename Sum, typename In, typename Weight, typename Out>
 static inline void mix_columns(const In* row, const RowTaps<Weight>& taps, int channels,
                                Out* out) noexcept {
@@ -483,6 +547,16 @@ void mix_rows_u8_i16(RowRing<std::uint8_t> rows, const std::int16_t* weights, in
 void mix_rows_i16_u8(RowRing<std::int16_t> rows, const std::int16_t* weights, int count,
                      std::uint8_t* out, int elements) noexcept {
   mix_rows_in_pairs(rows, weights, count, out, elements);
+}
+
+void mix_rows_i16_f32(RowRing<std::int16_t> rows, const float* weights, int count, float* out,
+                      int elements) noexcept {
+  mix_rows<float>(rows, weights, count, out, elements);
+}
+
+void sum_columns_u8_i16(const std::uint8_t* row, ByteTaps taps, std::int16_t* out) noexcept {
+  const auto lanes = taps.blocks == 1 ? &sum_lanes<true> : &sum_lanes<false>;
+  sum_pixels(row, taps, lanes(row, taps, out), out);
 }
 
 void mix_columns_u8_f32(const std::uint8_t* row, RowTaps<float> taps, int channels,

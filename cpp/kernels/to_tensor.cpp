@@ -211,13 +211,14 @@ void to_tensor(ImageView<const std::uint8_t> image, TensorView<T> out, const Pla
     const auto spread = active_spread_row_f32();
     const int workers = Bands(out.height, band, threads).workers;
     const Resampler<float, std::uint8_t> resampler(image, box.height, box.width, filter, workers);
+    const int of_rows = resampler.channels();
     const Slices<float> pixels(
-        workers, static_cast<std::size_t>(box.width) * static_cast<std::size_t>(channels));
+        workers, static_cast<std::size_t>(box.width) * static_cast<std::size_t>(of_rows));
     fill_tensor(
         out, place, levels, band, threads, [&](int worker, int y, const Planes& rows) noexcept {
           const Planes to = in_order(rows);
           resampler.row(worker, y, pixels[worker]);
-          spread(pixels[worker], channels, box.width, of_image, to.first, to.second, to.third);
+          spread(pixels[worker], of_rows, box.width, of_image, to.first, to.second, to.third);
         });
   }
 }

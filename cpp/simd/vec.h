@@ -96,10 +96,20 @@ static inline Ints shift_right(Ints value) noexcept {
 }
 // Each int: the sum of the products of its two shorts.
 static inline Ints multiply_add_pairs(Ints a, Ints b) noexcept { return _mm512_madd_epi16(a, b); }
+// Each short: the sum of the products of its two bytes, those of a without sign; it must fit.
+static inline Ints multiply_add_bytes(Ints a, Ints b) noexcept {
+  return _mm512_maddubs_epi16(a, b);
+}
 static inline Ints pair_low(Ints a, Ints b) noexcept { return _mm512_unpacklo_epi16(a, b); }
 static inline Ints pair_high(Ints a, Ints b) noexcept { return _mm512_unpackhi_epi16(a, b); }
 // The inverse of pair_low and pair_high for ints that shorts can hold.
 static inline Ints narrow(Ints low, Ints high) noexcept { return _mm512_packs_epi32(low, high); }
+// All of the first, then all of the second.
+static inline Ints narrow_in_order(Ints first, Ints second) noexcept {
+  const Ints halves = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+  return _mm512_permutexvar_epi64(halves, narrow(first, second));
+}
+static inline Ints add_shorts(Ints a, Ints b) noexcept { return _mm512_add_epi16(a, b); }
 // A register of shorts from bytes, and back clamped to 0..255.
 static inline Ints load_shorts(const std::uint8_t* from) noexcept {
   return _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
@@ -169,9 +179,16 @@ static inline Ints shift_right(Ints value) noexcept {
   return _mm256_srai_epi32(value, kBits);
 }
 static inline Ints multiply_add_pairs(Ints a, Ints b) noexcept { return _mm256_madd_epi16(a, b); }
+static inline Ints multiply_add_bytes(Ints a, Ints b) noexcept {
+  return _mm256_maddubs_epi16(a, b);
+}
 static inline Ints pair_low(Ints a, Ints b) noexcept { return _mm256_unpacklo_epi16(a, b); }
 static inline Ints pair_high(Ints a, Ints b) noexcept { return _mm256_unpackhi_epi16(a, b); }
 static inline Ints narrow(Ints low, Ints high) noexcept { return _mm256_packs_epi32(low, high); }
+static inline Ints narrow_in_order(Ints first, Ints second) noexcept {
+  return _mm256_permute4x64_epi64(narrow(first, second), 0xd8);
+}
+static inline Ints add_shorts(Ints a, Ints b) noexcept { return _mm256_add_epi16(a, b); }
 static inline Ints load_shorts(const std::uint8_t* from) noexcept {
   return _mm256_cvtepu8_epi16(load_lane(from));
 }
@@ -233,9 +250,14 @@ static inline Ints shift_right(Ints value) noexcept {
   return _mm_srai_epi32(value, kBits);
 }
 static inline Ints multiply_add_pairs(Ints a, Ints b) noexcept { return _mm_madd_epi16(a, b); }
+static inline Ints multiply_add_bytes(Ints a, Ints b) noexcept { return _mm_maddubs_epi16(a, b); }
 static inline Ints pair_low(Ints a, Ints b) noexcept { return _mm_unpacklo_epi16(a, b); }
 static inline Ints pair_high(Ints a, Ints b) noexcept { return _mm_unpackhi_epi16(a, b); }
 static inline Ints narrow(Ints low, Ints high) noexcept { return _mm_packs_epi32(low, high); }
+static inline Ints narrow_in_order(Ints first, Ints second) noexcept {
+  return narrow(first, second);
+}
+static inline Ints add_shorts(Ints a, Ints b) noexcept { return _mm_add_epi16(a, b); }
 static inline Ints load_shorts(const std::uint8_t* from) noexcept {
   return _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
 }
