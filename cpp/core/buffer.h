@@ -58,7 +58,8 @@ class Buffer {
 // Elements rounded up so that consecutive runs of them each start aligned.
 template <typename T>
 constexpr std::size_t aligned_count(std::size_t count) noexcept {
-  constexpr std::size_t step = kAlignment / sizeof(T);
+  static_assert(kAlignment % sizeof(T) == 0 || sizeof(T) % kAlignment == 0);
+  constexpr std::size_t step = sizeof(T) < kAlignment ? kAlignment / sizeof(T) : 1;
   return (count + step - 1) / step * step;
 }
 

@@ -1,5 +1,6 @@
-// Level by level: both sweeps of a band go down it together, two rows apart, so that no level needs
-// more than a few rows besides its result; the last one writes only the result.
+// Level by level: both sweeps of a band go down it together, two rows at a time and two rows apart,
+// so that no level needs more than a few rows besides its result; the last one writes only the
+// result.
 #include "kernels/multilevel.h"
 
 #include <algorithm>
@@ -28,11 +29,20 @@ constexpr int kBands = 8;
 
 // Rows that one band holds at a time: from the one above the second sweep to the one below the
 // first.
-constexpr int kPairRing = 5;
-constexpr int kColourRing = 4;
-constexpr int kWeightRing = 3;
+constexpr int kPairRing = 6;
+constexpr int kColourRing = 5;
+constexpr int kWeightRing = 4;
 
 std::size_t size_of(std::ptrdiff_t count) noexcept { return static_cast<std::size_t>(count); }
+
+// Elements from one row of pairs to the next: rows of a ring begin a sixth of a page apart, since a
+// load is held up by a store just before it to the same place of another page.
+std::ptrdiff_t pair_row_of(int width) noexcept {
+  constexpr std::ptrdiff_t page = 4096 / sizeof(float);
+  const std::ptrdiff_t elements = (std::ptrdiff_t{width} + 1) * kPairLanes;
+  constexpr std::ptrdiff_t apart = page / kPairRing / kPairLanes * kPairLanes;
+  return (elements + page - apart - 1) / page * page + apart;
+}
 
 // The pixels of a row of `input` that one of `output` takes.
 Buffer<std::int32_t> nearest(int input, int output) {
@@ -113,31 +123,33 @@ class Multilevel {
     const Buffer<std::int32_t> pixel_columns = nearest(image_.width, width);
     const Buffer<std::int32_t> pair_columns = nearest(from.width, width);
     const Bands bands(height, std::max(kMinimumBand, (height + kBands - 1) / kBands), threads_);
-    const std::ptrdiff_t pair_row = (std::ptrdiff_t{width} + 1) * kPairLanes;
+    const std::ptrdiff_t pair_row = pair_row_of(width);
     const std::ptrdiff_t alpha_row =
-        static_cast<std::ptrdiff_t>(aligned_count<float>(size_of(width) + 2));
+        static_cast<std::ptrdiff_t>(aligned_count<float>(size_of(width) + kBlockPixels + 2));
+    const std::ptrdiff_t blocks = blocks_of(width);
     const std::ptrdiff_t floats = kPairRing * pair_row + kWeightRing * alpha_row;
     const Slices<float> rows(bands.workers, size_of(floats));
-    const Slices<std::int32_t> colour_rows(bands.workers, size_of(kColourRing) * size_of(width));
-    const Slices<PixelWeights> weights(bands.workers, size_of(kWeightRing) * size_of(width));
+    const Slices<PairBytes> colour_rows(bands.workers, size_of(kColourRing) * size_of(width));
+    const Slices<BlockWeights> weights(bands.workers, size_of(kWeightRing * blocks));
     const auto sample = active_sample_row<Alpha>();
     const auto weigh = active_weigh_pixels_row();
     const auto spread = active_spread_pairs_row();
     const auto sweep = active_sweep_row();
     const auto sweep_two = active_sweep_two_rows();
+    const auto sweep_four = active_sweep_four_rows();
 
     parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
       float* const worker_pairs = rows[worker];
       float* const worker_alpha = worker_pairs + kPairRing * pair_row + 1;
+      // What lies beyond a row's end is weighed with it: nothing there but numbers.
+      std::fill_n(worker_alpha - 1, kWeightRing * alpha_row, 0.0f);
       const auto inside = [&](int y) { return std::clamp(y, 0, height - 1); };
       const auto pairs = [&](int y) { return worker_pairs + inside(y) % kPairRing * pair_row; };
       const auto colours = [&](int y) {
         return colour_rows[worker] + std::ptrdiff_t{y % kColourRing} * width;
       };
       const auto alpha = [&](int y) { return worker_alpha + inside(y) % kWeightRing * alpha_row; };
-      const auto weights_of = [&](int y) {
-        return weights[worker] + std::ptrdiff_t{y % kWeightRing} * width;
-      };
+      const auto weights_of = [&](int y) { return weights[worker] + y % kWeightRing * blocks; };
       const auto load = [&](int y) {
         const auto source = [&](int rows_there) {
           return static_cast<int>(std::int64_t{y} * rows_there / height);
@@ -157,22 +169,27 @@ class Multilevel {
       const int second = std::max(begin - kLeadRows, 0);
       for (int y = std::max(first - 1, 0); y <= first; ++y) load(y);
       // The second sweep of a row needs the first of the row below it, and so is two rows behind.
-      for (int y = first; y < end + 2; ++y) {
-        const int behind = y - 2;
-        const bool leads = y < std::min(end + 1, height);
-        const bool follows = behind >= second && behind < end;
-        if (leads) {
-          if (y + 1 < height) load(y + 1);
-          weigh(alpha(y - 1), alpha(y), alpha(y + 1), width, weights_of(y));
+      const int leading_end = std::min(end + 1, height);
+      for (int y = first; y < end + 2; y += 2) {
+        const int leading = std::clamp(leading_end - y, 0, 2);
+        for (int row = y; row < y + leading; ++row) {
+          if (row + 1 < height) load(row + 1);
+          weigh(alpha(row - 1), alpha(row), alpha(row + 1), width, weights_of(row));
         }
-        if (leads && follows) {
-          sweep_two(row_of(y), row_of(behind), width);
-        } else if (leads) {
-          sweep(row_of(y), width);
-        } else if (follows) {
-          sweep(row_of(behind), width);
+        const int behind = std::max(y - 2, second);
+        const int following = std::clamp(std::min(y, end) - behind, 0, 2);
+        const SweepRow rows[] = {row_of(y), row_of(y + 1), row_of(behind), row_of(behind + 1)};
+        if (leading == 2 && following == 2) {
+          sweep_four(rows, width);
+        } else {
+          if (leading == 2) sweep_two(rows, width);
+          if (leading == 1) sweep(rows[0], width);
+          if (following == 2) sweep_two(rows + 2, width);
+          if (following == 1) sweep(rows[2], width);
         }
-        if (follows && behind >= begin) emit(behind, static_cast<const float*>(pairs(behind)));
+        for (int row = std::max(behind, begin); row < behind + following; ++row) {
+          emit(row, static_cast<const float*>(pairs(row)));
+        }
       }
     });
   }

@@ -30,43 +30,57 @@ void multilevel_foreground(ImageView<const std::uint8_t> image, ImageView<const 
 // of eight or two of four.
 constexpr int kPairLanes = 8;
 
-// alpha[x] and the three bytes of colours[x] of the pixels `columns` of a row, which rise by at
-// least one.
+// The bytes of a pixel as pairs have their channels, each twice.
+using PairBytes = std::uint64_t;
+
+// alpha[x] and the colours of the pixels `columns` of a row, which rise by at least one.
 FASTMATTE_ROW(sample_row_u8,
               (const std::uint8_t* image, const std::uint8_t* alpha, const std::int32_t* columns,
-               int width, std::int32_t* colours, float* sampled_alpha))
+               int width, PairBytes* colours, float* sampled_alpha))
 FASTMATTE_ROW(sample_row_f32,
               (const std::uint8_t* image, const float* alpha, const std::int32_t* columns,
-               int width, std::int32_t* colours, float* sampled_alpha))
+               int width, PairBytes* colours, float* sampled_alpha))
 
 // The solution for one pixel: with n the mean of its neighbours weighted by w / S, S the sum of w,
 //   F = n_F + alpha h r,  B = n_B + (1 - alpha) h r,
-//   r = I - alpha n_F - (1 - alpha) n_B,  h = 1 / (alpha^2 + (1 - alpha)^2 + S).
-struct PixelWeights {
-  float right, up, down, left;  // w / S
-  float alpha, rest;            // alpha, 1 - alpha
-  float h;
-  float unused;  // a power of two is stored much faster
+//   r = I - alpha n_F - (1 - alpha) n_B,  h = 1 / (alpha^2 + (1 - alpha)^2 + S),
+// which is F = own_F n_F - across n_B + colour_F I, and the same of B. The share of the left
+// neighbour is multiplied out, for it is solved last.
+constexpr int kBlockPixels = 16;
+struct BlockWeights {
+  float right[kBlockPixels], up[kBlockPixels], down[kBlockPixels];  // w / S
+  float across[kBlockPixels], across_left[kBlockPixels];            // alpha (1 - alpha) h
+  // Of F and of B.
+  float own[2 * kBlockPixels], own_left[2 * kBlockPixels];  // 1 - alpha^2 h, 1 - (1 - alpha)^2 h
+  float colour[2 * kBlockPixels];                           // alpha h, (1 - alpha) h
 };
 
+// Blocks of a row.
+static inline int blocks_of(int width) noexcept {
+  return (width + kBlockPixels - 1) / kBlockPixels;
+}
+
 // From alpha of this row and the rows around it; where there is none, the row itself. alpha[-1] and
-// alpha[width] repeat the ends.
+// alpha[width] repeat the ends; all three have a block's room beyond, whatever it holds.
 FASTMATTE_ROW(weigh_pixels_row, (const float* above, const float* alpha, const float* below,
-                                 int width, PixelWeights* weights))
+                                 int width, BlockWeights* weights))
 
 // One row to be swept in place: the pairs of this row, of which there is room for one more, and of
 // the rows around it; where there is none, this row.
 struct SweepRow {
-  const PixelWeights* weights;
-  const std::int32_t* colours;
+  const BlockWeights* weights;
+  const PairBytes* colours;
   const float* above;
   float* pairs;
   const float* below;
 };
 
 FASTMATTE_ROW(sweep_row, (const SweepRow& row, int width))
-// Two rows that do not touch, together: neither alone keeps the processor busy.
-FASTMATTE_ROW(sweep_two_rows, (const SweepRow& first, const SweepRow& second, int width))
+// The same, together: a pixel waits for the one before it, and one row alone does not keep the
+// processor busy. rows[1] and rows[3] may be those below rows[0] and rows[2]: they stay a block of
+// pixels behind. rows[3] may touch rows[0], of which it then sees what is new.
+FASTMATTE_ROW(sweep_two_rows, (const SweepRow* rows, int width))
+FASTMATTE_ROW(sweep_four_rows, (const SweepRow* rows, int width))
 
 // out[x] = in[columns[x]], pairs.
 FASTMATTE_ROW(spread_pairs_row,

@@ -2,6 +2,8 @@
 // pixels; the weights, which do not, are loops over pixels.
 #include "kernels/multilevel.h"
 
+#include "simd/portable.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -19,6 +21,7 @@ typedef float Lanes __attribute__((vector_size(4 * kLanes), may_alias));
 typedef double Doubles __attribute__((vector_size(4 * kLanes)));
 constexpr int kParts = kPairLanes / kLanes;
 
+typedef std::int64_t Longs __attribute__((vector_size(16)));
 typedef std::int32_t Ints __attribute__((vector_size(16)));
 typedef std::int16_t Shorts __attribute__((vector_size(16)));
 typedef std::uint8_t Bytes __attribute__((vector_size(16)));
@@ -30,28 +33,63 @@ static inline float as_alpha(std::uint8_t alpha) noexcept {
 }
 static inline float as_alpha(float alpha) noexcept { return alpha; }
 
-template <typename Alpha>
-static inline void sample(const std::uint8_t* image, const Alpha* alpha,
-                          const std::int32_t* columns, int width, std::int32_t* __restrict colours,
-                          float* __restrict sampled_alpha) noexcept {
-  for (int x = 0; x < width; ++x) sampled_alpha[x] = as_alpha(alpha[columns[x]]);
-  // Pixels are taken in rising order, so that all but the last have a byte behind them.
-  for (int x = 0; x + 1 < width; ++x) {
-    __builtin_memcpy(colours + x, image + 3 * std::ptrdiff_t{columns[x]}, sizeof *colours);
-  }
-  const std::uint8_t* last = image + 3 * std::ptrdiff_t{columns[width - 1]};
-  colours[width - 1] = last[0] | last[1] << 8 | last[2] << 16;
+// Three bytes, each twice.
+static inline PairBytes twice(std::uint32_t pixel) noexcept {
+  const PairBytes wide =
+      (pixel & 0xff) | PairBytes{pixel & 0xff00} << 8 | PairBytes{pixel & 0xff0000} << 16;
+  return wide | wide << 8;
 }
 
-// Part k of a pixel's colours, every channel twice as pairs have it.
-static inline void widen(std::int32_t colours, [[maybe_unused]] int k, Lanes& out) noexcept {
-  const auto bytes = (Bytes)Ints{colours, 0, 0, 0};
-  const Bytes twice =
-      __builtin_shufflevector(bytes, bytes, 0, 0, 1, 1, 2, 2, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0);
-#if defined(__AVX2__)
-  out = (Lanes)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32((__m128i)twice));
+#if FASTMATTE_SHUFFLES
+// Four pixels at a time, of which the last reads four bytes more. Returns how many are done.
+static inline int sample_four(const std::uint8_t* image, int width, PairBytes* colours) noexcept {
+  typedef Vec<std::uint8_t, 16> Bytes;
+  int x = 0;
+  for (; x + 6 <= width; x += 4) {
+    Bytes pixels, pairs[2];
+    __builtin_memcpy(&pixels, image + std::ptrdiff_t{3} * x, sizeof pixels);
+    constexpr int z = 16;
+    pairs[0] =
+        FASTMATTE_SHUFFLE(pixels, Bytes{}, Bytes, 0, 0, 1, 1, 2, 2, z, z, 3, 3, 4, 4, 5, 5, z, z);
+    pairs[1] = FASTMATTE_SHUFFLE(pixels, Bytes{}, Bytes, 6, 6, 7, 7, 8, 8, z, z, 9, 9, 10, 10, 11,
+                                 11, z, z);
+    // One by one: both at once would go through memory.
+    __builtin_memcpy(colours + x, &pairs[0], sizeof pairs[0]);
+    __builtin_memcpy(colours + x + 2, &pairs[1], sizeof pairs[1]);
+  }
+  return x;
+}
 #else
-  const auto wide = (Shorts)__builtin_shufflevector(twice, Bytes{}, 0, 16, 1, 17, 2, 18, 3, 19, 4,
+static inline int sample_four(const std::uint8_t*, int, PairBytes*) noexcept { return 0; }
+#endif
+
+template <typename Alpha>
+static inline void sample(const std::uint8_t* image, const Alpha* __restrict alpha,
+                          const std::int32_t* columns, int width, PairBytes* __restrict colours,
+                          float* __restrict sampled_alpha) noexcept {
+  int x = 0;
+  if (columns[width - 1] == width - 1) {
+    for (int i = 0; i < width; ++i) sampled_alpha[i] = as_alpha(alpha[i]);
+    x = sample_four(image, width, colours);
+  } else {
+    for (int i = 0; i < width; ++i) sampled_alpha[i] = as_alpha(alpha[columns[i]]);
+  }
+  // Pixels are taken in rising order, so that all but the last have a byte behind them.
+  for (; x + 1 < width; ++x) {
+    colours[x] = twice(load_word(image + 3 * std::ptrdiff_t{columns[x]}));
+  }
+  const std::uint8_t* last = image + 3 * std::ptrdiff_t{columns[width - 1]};
+  colours[width - 1] = twice(last[0] | static_cast<std::uint32_t>(last[1] << 8 | last[2] << 16));
+}
+
+// Part k of a pixel's colours.
+static inline void widen(const PairBytes& colours, [[maybe_unused]] int k, Lanes& out) noexcept {
+#if defined(__AVX2__)
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(&colours));
+  out = (Lanes)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+#else
+  const auto bytes = (Bytes)Longs{static_cast<std::int64_t>(colours), 0};
+  const auto wide = (Shorts)__builtin_shufflevector(bytes, Bytes{}, 0, 16, 1, 17, 2, 18, 3, 19, 4,
                                                     20, 5, 21, 6, 22, 7, 23);
   const Shorts part = k == 0 ? __builtin_shufflevector(wide, Shorts{}, 0, 8, 1, 9, 2, 10, 3, 11)
                              : __builtin_shufflevector(wide, Shorts{}, 4, 12, 5, 13, 6, 14, 7, 15);
@@ -117,56 +155,109 @@ static inline void start(const SweepRow& row, int width, Left& left) noexcept {
   }
 }
 
-// The left neighbour, only just solved, comes in last, its share multiplied out: the next pixel
-// waits for one product and two sums.
-static inline void step(const SweepRow& row, std::ptrdiff_t x, Left& left) noexcept {
-  const PixelWeights& w = row.weights[x];
-  Lanes alpha, rest;
-  repeat_pair(&w.alpha, alpha);
-  swap(alpha, rest);
-  const Lanes to = alpha * w.h;
-  const Lanes share = to * w.left;
-  const Lanes own = w.left - share * alpha, across = share * rest;
+// Pixel i of a block, which is pixel x of the row. The next one waits for one product and two sums.
+static inline void step(const SweepRow& row, const BlockWeights& w, int i, std::ptrdiff_t x,
+                        Left& left) noexcept {
+  Lanes own, own_left, colour;
+  repeat_pair(w.own + 2 * i, own);
+  repeat_pair(w.own_left + 2 * i, own_left);
+  repeat_pair(w.colour + 2 * i, colour);
   for (int k = 0; k < kParts; ++k) {
     const std::ptrdiff_t at = x * kPairLanes + k * kLanes;
-    Lanes pair = w.right * lanes(row.pairs + at + kPairLanes) + w.up * lanes(row.above + at) +
-                 w.down * lanes(row.below + at);
-    const Lanes part = alpha * pair;
+    const Lanes pair = w.right[i] * lanes(row.pairs + at + kPairLanes) +
+                       w.up[i] * lanes(row.above + at) + w.down[i] * lanes(row.below + at);
     Lanes other, from_other, colours;
-    swap(part, other);
+    swap(pair, other);
     widen(row.colours[x], k, colours);
-    pair += to * (colours - (part + other));
+    const Lanes without_left = (own * pair + colour * colours) - w.across[i] * other;
     Lanes& before = left.parts[k];
     swap(before, from_other);
-    before = (pair + own * before) - across * from_other;
+    before = (without_left + own_left * before) - w.across_left[i] * from_other;
     clip(before);
     lanes(row.pairs + at) = before;
+  }
+}
+
+// The first `count` pixels of a block.
+static inline void sweep_block(const SweepRow& row, std::ptrdiff_t block, int count,
+                               Left& left) noexcept {
+  for (int i = 0; i < count; ++i) {
+    step(row, row.weights[block], i, block * kBlockPixels + i, left);
+  }
+}
+
+// rows[0] to rows[kPairs - 1] go ahead, each followed by rows[kPairs + k].
+template <int kPairs>
+static inline void sweep_pairs(const SweepRow* rows, int width) noexcept {
+  SweepRow r[2 * kPairs];
+  Left left[2 * kPairs];
+  for (int k = 0; k < 2 * kPairs; ++k) {
+    r[k] = rows[k % kPairs * 2 + k / kPairs];
+    start(r[k], width, left[k]);
+  }
+  const int blocks = blocks_of(width);
+  const auto pixels_of = [&](int block) {
+    if (block < 0 || block == blocks) return 0;
+    return block + 1 < blocks ? kBlockPixels : width - block * kBlockPixels;
+  };
+  for (std::ptrdiff_t block = 0; block <= blocks; ++block) {
+    const int ahead = pixels_of(static_cast<int>(block)),
+              behind = pixels_of(static_cast<int>(block) - 1);
+    if (ahead == kBlockPixels && behind == kBlockPixels) {
+      for (int i = 0; i < kBlockPixels; ++i) {
+        for (int k = 0; k < 2 * kPairs; ++k) {
+          const std::ptrdiff_t at = k < kPairs ? block : block - 1;
+          step(r[k], r[k].weights[at], i, at * kBlockPixels + i, left[k]);
+        }
+      }
+      continue;
+    }
+    for (int k = 0; k < kPairs; ++k) sweep_block(r[k], block, ahead, left[k]);
+    for (int k = kPairs; k < 2 * kPairs; ++k) sweep_block(r[k], block - 1, behind, left[k]);
   }
 }
 
 }  // namespace
 
 void sample_row_u8(const std::uint8_t* image, const std::uint8_t* alpha,
-                   const std::int32_t* columns, int width, std::int32_t* colours,
+                   const std::int32_t* columns, int width, PairBytes* colours,
                    float* sampled_alpha) noexcept {
   sample(image, alpha, columns, width, colours, sampled_alpha);
 }
 
 void sample_row_f32(const std::uint8_t* image, const float* alpha, const std::int32_t* columns,
-                    int width, std::int32_t* colours, float* sampled_alpha) noexcept {
+                    int width, PairBytes* colours, float* sampled_alpha) noexcept {
   sample(image, alpha, columns, width, colours, sampled_alpha);
 }
 
 void weigh_pixels_row(const float* above, const float* alpha, const float* below, int width,
-                      PixelWeights* __restrict weights) noexcept {
-  for (int x = 0; x < width; ++x) {
-    const float a = alpha[x], rest = 1.0f - a;
-    const float left = distance(a, alpha[x - 1]), right = distance(a, alpha[x + 1]);
-    const float up = distance(a, above[x]), down = distance(a, below[x]);
-    const float sum = left + right + up + down;
-    const float share = 1.0f / sum;
-    const float h = 1.0f / (a * a + rest * rest + sum);
-    weights[x] = {right * share, up * share, down * share, left * share, a, rest, h, 0.0f};
+                      BlockWeights* __restrict weights) noexcept {
+  for (int block = 0; block < blocks_of(width); ++block) {
+    BlockWeights& w = weights[block];
+    for (int i = 0; i < kBlockPixels; ++i) {
+      const int x = block * kBlockPixels + i;
+      const float a = alpha[x], rest = 1.0f - a;
+      const float left = distance(a, alpha[x - 1]), right = distance(a, alpha[x + 1]);
+      const float up = distance(a, above[x]), down = distance(a, below[x]);
+      const float sum = left + right + up + down;
+      const float share = 1.0f / sum;
+      const float h = 1.0f / (a * a + rest * rest + sum);
+      w.right[i] = right * share;
+      w.up[i] = up * share;
+      w.down[i] = down * share;
+      const float to_left = left * share;
+      const float of_front = a * h, of_back = rest * h;
+      const float across = of_front * rest;
+      const float own_front = 1.0f - of_front * a, own_back = 1.0f - of_back * rest;
+      w.across[i] = across;
+      w.across_left[i] = across * to_left;
+      w.own[2 * i] = own_front;
+      w.own[2 * i + 1] = own_back;
+      w.own_left[2 * i] = own_front * to_left;
+      w.own_left[2 * i + 1] = own_back * to_left;
+      w.colour[2 * i] = of_front;
+      w.colour[2 * i + 1] = of_back;
+    }
   }
 }
 
@@ -174,19 +265,15 @@ void sweep_row(const SweepRow& row, int width) noexcept {
   const SweepRow r = row;
   Left left;
   start(r, width, left);
-  for (int x = 0; x < width; ++x) step(r, x, left);
-}
-
-void sweep_two_rows(const SweepRow& first, const SweepRow& second, int width) noexcept {
-  const SweepRow r = first, s = second;
-  Left of_first, of_second;
-  start(r, width, of_first);
-  start(s, width, of_second);
-  for (int x = 0; x < width; ++x) {
-    step(r, x, of_first);
-    step(s, x, of_second);
+  for (int block = 0; block < blocks_of(width); ++block) {
+    const int pixels = width - block * kBlockPixels;
+    sweep_block(r, block, pixels < kBlockPixels ? pixels : kBlockPixels, left);
   }
 }
+
+void sweep_two_rows(const SweepRow* rows, int width) noexcept { sweep_pairs<1>(rows, width); }
+
+void sweep_four_rows(const SweepRow* rows, int width) noexcept { sweep_pairs<2>(rows, width); }
 
 void spread_pairs_row(const float* in, const std::int32_t* columns, int width,
                       float* out) noexcept {

@@ -228,7 +228,7 @@ def estimate_foreground(
     alpha is float32.
     "multilevel": colours are smooth everywhere, and where alpha is 0 continue those nearby. Working
     memory is the solution at the level below, 32 bytes for each of its pixels, which are about a
-    quarter of image's, and 290 bytes for each pixel of a row a thread.
+    quarter of image's, and 430 bytes for each pixel of a row a thread.
     Raises ValueError where sizes differ or alpha leaves [0, 1] (NaN included).
     Sources: Forte, Approximate Fast Foreground Colour Estimation, ICIP 2021, applied twice; Germer
     et al., Fast Multi-Level Foreground Estimation, ICPR 2020, with the paper's parameters.
