@@ -68,6 +68,39 @@ static inline Singles narrow(const Doubles& from) noexcept {
 }
 static inline float narrow(double from) noexcept { return static_cast<float>(from); }
 
+// Two vectors that what waits for itself is done to in turn: alone, one keeps the processor
+// waiting.
+struct DoublePair {
+  Doubles first, second;
+};
+struct SinglePair {
+  Singles first, second;
+};
+static inline DoublePair operator+(const DoublePair& a, double b) noexcept {
+  return {a.first + b, a.second + b};
+}
+static inline DoublePair operator-(const DoublePair& a, const DoublePair& b) noexcept {
+  return {a.first - b.first, a.second - b.second};
+}
+static inline DoublePair operator-(double a, const DoublePair& b) noexcept {
+  return {a - b.first, a - b.second};
+}
+static inline DoublePair operator*(const DoublePair& a, const DoublePair& b) noexcept {
+  return {a.first * b.first, a.second * b.second};
+}
+static inline SinglePair operator/(const SinglePair& a, const SinglePair& b) noexcept {
+  return {a.first / b.first, a.second / b.second};
+}
+static inline SinglePair operator/(float a, const SinglePair& b) noexcept {
+  return {a / b.first, a / b.second};
+}
+static inline DoublePair widen(const SinglePair& from) noexcept {
+  return {widen(from.first), widen(from.second)};
+}
+static inline SinglePair narrow(const DoublePair& from) noexcept {
+  return {narrow(from.first), narrow(from.second)};
+}
+
 static inline void load(const float* from, Block& block) noexcept {
   for (int j = 0; j < kVectors; ++j) {
     Singles part;
@@ -280,6 +313,9 @@ static inline void solve(const Mean& mean, double eps, const Put& put) noexcept 
   }
 }
 
+// Blocks of windows whose means wait in the first cache to be solved.
+constexpr int kSolvedTogether = 8;
+
 // The windows of all segments move on together, as their column sums are brought up to date: what
 // is summed along the row stays in registers.
 template <int channels, bool kWeight>
@@ -302,16 +338,34 @@ static inline void solve_segments(const GuidedShape& shape, const GuideRow& ente
     }
   };
   for (std::ptrdiff_t x = 0; x < reach; x += kSegments) enter_block(x);
-  for (std::ptrdiff_t x = 0; x < elements_of(shape, 1); x += kSegments) {
-    enter_block(x + reach);
-    for (int j = 0; j < kVectors; ++j) {
-      const std::ptrdiff_t first = x + j * kVectorLanes;
-      const Doubles inverse = inverse_rows * at(shape.inverse_columns + first);
-      const auto mean = [&](int k) { return windows[k].vectors[j] * inverse; };
-      solve<channels>(mean, eps,
-                      [&](int k, const Singles& value) { at(solved + first + k * n) = value; });
-      if (kWeight) at(solved + first + (channels + 1) * n) = weight_of(mean(0), unsure);
-      for (int k = 0; k < moments; ++k) windows[k].vectors[j] -= at(sums + first + k * n);
+  // Means first: between sums, one solution after the other would leave the processor waiting.
+  Doubles means[moments][kSolvedTogether * kVectors];
+  const std::ptrdiff_t elements = elements_of(shape, 1);
+  for (std::ptrdiff_t begin = 0; begin < elements; begin += kSolvedTogether * kSegments) {
+    const std::ptrdiff_t left = elements - begin, most = kSolvedTogether * kSegments;
+    const int vectors = static_cast<int>(left < most ? left : most) / kVectorLanes;
+    for (int v = 0; v < vectors; v += kVectors) {
+      enter_block(begin + v * kVectorLanes + reach);
+      for (int j = 0; j < kVectors; ++j) {
+        const std::ptrdiff_t first = begin + (v + j) * kVectorLanes;
+        const Doubles inverse = inverse_rows * at(shape.inverse_columns + first);
+        for (int k = 0; k < moments; ++k) {
+          means[k][v + j] = windows[k].vectors[j] * inverse;
+          windows[k].vectors[j] -= at(sums + first + k * n);
+        }
+      }
+    }
+    // An even number, for 2 radius and kLanePixels are even.
+    for (int v = 0; v < vectors; v += 2) {
+      float* const to = solved + begin + v * kVectorLanes;
+      solve<channels>([&](int k) { return DoublePair{means[k][v], means[k][v + 1]}; }, eps,
+                      [&](int k, const SinglePair& values) {
+                        at(to + k * n) = values.first;
+                        at(to + k * n + kVectorLanes) = values.second;
+                      });
+      for (int j = 0; kWeight && j < 2; ++j) {
+        at(to + (channels + 1) * n + j * kVectorLanes) = weight_of(means[0][v + j], unsure);
+      }
     }
   }
 }
