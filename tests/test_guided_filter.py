@@ -86,6 +86,48 @@ def test_subsampled_guided_filter_equals_oracle(isa, data, size, subsample, thre
     assert_result(result, expected, 2e-5)
 
 
+@st.composite
+def patches(draw, shape):
+    """Alpha that is 0 or 1 but for a few rectangles, as most of it is around a person."""
+    rng = np.random.default_rng(draw(seeds))
+    alpha = np.full(shape, draw(st.sampled_from([0, 1])), np.float32)
+    for _ in range(draw(st.integers(0, 2))):
+        rows, columns = (np.sort(rng.integers(0, side, 2)) for side in shape)
+        patch = alpha[rows[0] : rows[1] + 1, columns[0] : columns[0] + 1 + np.diff(columns)[0] // 3]
+        patch[:] = draw(st.sampled_from([rng.random(patch.shape), 0.5, 1]))
+    return alpha
+
+
+@settings(each_isa, max_examples=20)
+@given(
+    data=st.data(),
+    size=st.tuples(st.integers(100, 260), st.integers(100, 400)),
+    radius=st.integers(1, 9),
+    dtype=dtypes,
+    threads=thread_counts,
+    upsample=st.booleans(),
+)
+def test_alpha_of_one_value_around_equals_oracle(isa, data, size, radius, dtype, threads, upsample):
+    guide = data.draw(guides(size))
+    if upsample:
+        alpha = data.draw(patches((size[0] // 2, size[1] // 2)))
+        kernel, options = fm.kernels.guided_upsample, {"unsure": data.draw(unsures)}
+        expected = oracles.guided_upsample(guide, alpha, radius, 1e-4, **options)
+    else:
+        alpha = data.draw(patches(size))
+        kernel, options = fm.kernels.guided_filter, {}
+        expected = oracles.guided_filter(guide, alpha, radius, 1e-4)
+    guarded = Guarded(size, dtype)
+    kernel(guide, alpha, radius=radius, eps=1e-4, out=guarded.out, threads=threads, **options)
+    assert_result(guarded.out, expected, 2e-5)
+    guarded.assert_untouched_outside()
+    with fm.cpu.force("scalar"):
+        again = kernel(
+            guide, alpha, radius=radius, eps=1e-4, dtype=dtype.__name__, threads=1, **options
+        )
+    np.testing.assert_array_equal(guarded.out, again)
+
+
 def scene(height, width, channels, seed=0):
     rng = np.random.default_rng(seed)
     guide = rng.integers(0, 256, (height, width, channels), dtype=np.uint8)

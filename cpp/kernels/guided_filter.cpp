@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 #include "core/require.h"
 #include "kernels/alpha_range.h"
+#include "kernels/quantise.h"
 #include "kernels/resample.h"
 #include "kernels/to_tensor.h"
 
@@ -298,6 +299,109 @@ void solve_and_upsample(ImageView<const std::uint8_t> guide, ImageView<const flo
       });
 }
 
+// A box around all that is unlike its neighbour in alpha, whose width is 0 where alpha is one
+// value.
+Box changing(ImageView<const float> alpha, int threads) {
+  const auto extend = active_change_extent_row();
+  const Bands bands(alpha.height, rows_per_band(alpha.width), threads);
+  const Buffer<Box> boxes(size_of(bands.count));
+  parallel_rows(bands, [&](int, int begin, int end) noexcept {
+    int left = alpha.width, right = 0;
+    const auto extends = [&](int y) {
+      const int before = left, until = right;
+      extend(alpha.row(y), alpha.row(std::min(y + 1, alpha.height - 1)), alpha.width, &left,
+             &right);
+      return left != before || right != until;
+    };
+    int top = begin, bottom = end;
+    while (top < end && !extends(top)) ++top;
+    const int of_top[] = {left, right};
+    // From below, a row is taken for unchanging only where all of it is.
+    for (; bottom > top; --bottom) {
+      left = alpha.width, right = 0;
+      if (extends(bottom - 1)) break;
+    }
+    left = std::min(left, of_top[0]), right = std::max(right, of_top[1]);
+    for (int y = top + 1; y < bottom - 1; ++y) extends(y);
+    boxes[size_of(begin / bands.band)] = {left, top, right - left, bottom - top};
+  });
+  Box box{alpha.width, alpha.height, 0, 0};
+  int right = 0, bottom = 0;
+  for (int i = 0; i < bands.count; ++i) {
+    const Box& part = boxes[size_of(i)];
+    if (part.height == 0) continue;
+    box.x = std::min(box.x, part.x);
+    box.y = std::min(box.y, part.y);
+    right = std::max(right, part.x + part.width);
+    // The neighbour below the last row belongs to it.
+    bottom = std::max(bottom, std::min(part.y + part.height + 1, alpha.height));
+  }
+  if (right > 0) box.width = right - box.x, box.height = bottom - box.y;
+  return box;
+}
+
+// By so much more on each side, inside the image.
+Box grown(const Box& box, std::int64_t by, int height, int width) noexcept {
+  const auto inside = [by](int at, int end) {
+    return static_cast<int>(std::clamp<std::int64_t>(at + by, 0, end));
+  };
+  const int x = static_cast<int>(std::max<std::int64_t>(box.x - by, 0));
+  const int y = static_cast<int>(std::max<std::int64_t>(box.y - by, 0));
+  return {x, y, inside(box.x + box.width, width) - x, inside(box.y + box.height, height) - y};
+}
+
+template <typename T>
+ImageView<T> part_of(ImageView<T> image, const Box& box) noexcept {
+  return {image.row(box.y) + std::ptrdiff_t{box.x} * image.channels, box.height, box.width,
+          image.channels, image.row_stride};
+}
+
+void keep(const float* alpha, float* out, int width) noexcept {
+  for (int x = 0; x < width; ++x) out[x] = alpha[x] + 0.0f;  // -0 becomes 0
+}
+void keep(const float* alpha, std::uint8_t* out, int width) noexcept {
+  active_quantise_row()(alpha, out, width);
+}
+
+// Writes alpha itself around the box.
+template <typename Out>
+void keep_around(const Box& box, ImageView<const float> alpha, ImageView<Out> out, int threads) {
+  if (box.width == alpha.width && box.height == alpha.height) return;
+  const int right = box.x + box.width;
+  parallel_rows(Bands(alpha.height, rows_per_band(alpha.width), threads),
+                [&](int, int begin, int end) noexcept {
+                  for (int y = begin; y < end; ++y) {
+                    if (y < box.y || y >= box.y + box.height) {
+                      keep(alpha.row(y), out.row(y), alpha.width);
+                      continue;
+                    }
+                    keep(alpha.row(y), out.row(y), box.x);
+                    keep(alpha.row(y) + right, out.row(y) + right, alpha.width - right);
+                  }
+                });
+}
+
+// As guided_filter without subsampling, for images of which every pixel is solved.
+template <typename Out>
+void solve_and_apply(ImageView<const std::uint8_t> guide, ImageView<const float> alpha,
+                     const Solver& solver, ImageView<Out> out, int threads) {
+  const int channels = guide.channels;
+  const auto spread = active_spread_row_u8();
+  const auto apply = active_apply_row<Out>();
+  const Bands bands = solver_bands(guide.height, guide.width, solver.radius, threads);
+  const std::ptrdiff_t plane = plane_stride_of<float>(row_capacity(guide.width));
+  const Slices<float> rows(bands.workers, size_of((channels + 1) * plane));
+  for_each_coefficient_row(
+      alpha, channels, solver, bands, 0,
+      [&](int, int y, float* to, std::ptrdiff_t stride) noexcept {
+        spread(guide.row(y), channels, guide.width, kCentred, to, to + stride, to + 2 * stride);
+      },
+      [&](int worker, int) noexcept { return CoefficientRow{rows[worker], plane}; },
+      [&](int worker, int, int y) noexcept {
+        apply(nullptr, rows[worker], plane, guide.row(y), channels, guide.width, out.row(y));
+      });
+}
+
 template <typename Out>
 void require_guided(ImageView<const std::uint8_t> guide, ImageView<const float> alpha,
                     ImageView<Out> out, int threads) {
@@ -313,22 +417,17 @@ void guided_filter(ImageView<const std::uint8_t> guide, ImageView<const float> a
                    double eps, int subsample, ImageView<Out> out, int threads) {
   require_same_size(alpha, "alpha", guide, "guide");
   require_guided(guide, alpha, out, threads);
-  const int channels = guide.channels;
   if (subsample == 1) {
-    const auto spread = active_spread_row_u8();
-    const auto apply = active_apply_row<Out>();
-    const Bands bands = solver_bands(guide.height, guide.width, radius, threads);
-    const std::ptrdiff_t plane = plane_stride_of<float>(row_capacity(guide.width));
-    const Slices<float> rows(bands.workers, size_of((channels + 1) * plane));
-    for_each_coefficient_row(
-        alpha, channels, {radius, eps_of_steps(eps), {}}, bands, 0,
-        [&](int, int y, float* to, std::ptrdiff_t stride) noexcept {
-          spread(guide.row(y), channels, guide.width, kCentred, to, to + stride, to + 2 * stride);
-        },
-        [&](int worker, int) noexcept { return CoefficientRow{rows[worker], plane}; },
-        [&](int worker, int, int y) noexcept {
-          apply(nullptr, rows[worker], plane, guide.row(y), channels, guide.width, out.row(y));
-        });
+    // A window of one alpha has a = 0 and b = alpha. Those that hold a change of it reach 2 radius
+    // away, and with the windows that their results are averaged with, 3.
+    const Box change = changing(alpha, threads);
+    const Box box = change.width > 0
+                        ? grown(change, std::int64_t{3} * radius, alpha.height, alpha.width)
+                        : Box{};
+    keep_around(box, alpha, out, threads);
+    if (box.width == 0) return;
+    const Solver solver{radius, eps_of_steps(eps), {}};
+    solve_and_apply(part_of(guide, box), part_of(alpha, box), solver, part_of(out, box), threads);
     return;
   }
   const auto shrink = [&](int side) {

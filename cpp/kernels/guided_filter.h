@@ -36,6 +36,12 @@ template <typename Out>
 void guided_upsample(ImageView<const std::uint8_t> guide, ImageView<const float> alpha, int radius,
                      double eps, std::optional<double> unsure, ImageView<Out> out, int threads);
 
+// Lowers *left to where the first kChangeBlock pixels of a row begin of which one is unlike its
+// neighbour to the right or below, and raises *right to the end of the last such, both included.
+constexpr int kChangeBlock = 64;
+FASTMATTE_ROW(change_extent_row,
+              (const float* row, const float* below, int width, int* left, int* right))
+
 // One row of the guide, channel by channel, and of alpha.
 struct GuideRow {
   const float* guide[3];

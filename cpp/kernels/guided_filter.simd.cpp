@@ -623,7 +623,32 @@ static inline void apply(const Growth* growth, const float* coefficients,
   }
 }
 
+static inline bool changes(const float* row, const float* below, int begin, int width) noexcept {
+  const int end = begin + kChangeBlock < width ? begin + kChangeBlock : width;
+  std::int32_t any = 0;
+  for (int x = begin; x < end; ++x) any |= static_cast<std::int32_t>(row[x] != below[x]);
+  for (int x = begin; x < (end < width ? end : width - 1); ++x) {
+    any |= static_cast<std::int32_t>(row[x] != row[x + 1]);
+  }
+  return any != 0;
+}
+
 }  // namespace
+
+void change_extent_row(const float* row, const float* below, int width, int* left,
+                       int* right) noexcept {
+  for (int x = 0; x < *left; x += kChangeBlock) {
+    if (changes(row, below, x, width)) *left = x;
+  }
+  for (int x = (width - 1) / kChangeBlock * kChangeBlock; x + kChangeBlock >= *right && x >= 0;
+       x -= kChangeBlock) {
+    if (!changes(row, below, x, width)) continue;
+    // The neighbour of the last one belongs to it.
+    const int end = x + kChangeBlock + 1 < width ? x + kChangeBlock + 1 : width;
+    *right = *right > end ? *right : end;
+    break;
+  }
+}
 
 void cut_segments_row(const GuidedShape& shape, const float* row, float* segments) noexcept {
   const int count = shape.pixels + 4 * shape.radius;

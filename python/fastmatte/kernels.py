@@ -263,6 +263,8 @@ def guided_filter(
 
     Returns (H, W) float32 in [0, 1], or uint8 rounded half up. The filter itself overshoots next to
     edges; the result is clipped, for it is an alpha. Windows keep to the pixels inside the image.
+    Where all windows around hold one value of alpha it stays as it is: but for subsampled, time
+    grows with the box around everything else and 3 * radius on each side of it.
     Raises ValueError where sizes differ or alpha leaves [0, 1] (NaN included).
     Sources: He et al., Guided Image Filtering, 2013, eq. 5-8 and 14-16; He and Sun, Fast Guided
     Filter, 2015.
