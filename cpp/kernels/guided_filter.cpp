@@ -232,73 +232,6 @@ Position position(int i, int input, int output) noexcept {
   return {sample, static_cast<float>(inside - sample)};
 }
 
-// Solves on the guide shrunk to alpha's size; two rows of coefficients at a time grow to the rows
-// of the guide between them.
-template <typename Out>
-void solve_and_upsample(ImageView<const std::uint8_t> guide, ImageView<const float> alpha,
-                        const Solver& solver, ImageView<Out> out, int threads) {
-  const int height = alpha.height, small_width = alpha.width, width = guide.width;
-  const int channels = guide.channels, planes = channels + 1;
-  // Only an alpha of the guide's own size takes it as it is.
-  const Bands bands = solver_bands(height, small_width, solver.radius, threads);
-  const bool shrinks = height < guide.height || small_width < width;
-  std::optional<Resampler<float, std::uint8_t>> shrink;
-  if (shrinks) shrink.emplace(guide, height, small_width, Filter::area, bands.workers);
-  const int of_shrunk = shrink ? shrink->channels() : 0;
-  const Slices<float> shrunk(bands.workers, size_of(of_shrunk) * size_of(small_width));
-  const auto spread = active_spread_row_u8();
-  const auto spread_shrunk = active_spread_row_f32();
-
-  // What lies beyond a row is grown too, from its last samples.
-  const std::size_t padded = size_of(width) + kGrowBlock;
-  const Buffer<std::int32_t> start(padded);
-  const Buffer<float> fraction(padded);
-  for (int x = 0; x < static_cast<int>(padded); ++x) {
-    const Position at = position(std::min(x, width - 1), small_width, width);
-    start[size_of(x)] = at.sample;
-    fraction[size_of(x)] = at.fraction;
-  }
-  const Growth growth{start.data(), fraction.data()};
-  // The first of the guide's rows that grow from row y of alpha and the next.
-  const Buffer<int> first(size_of(height) + 1);
-  for (int y = 0, row = 0; y <= height; ++y) {
-    while (row < guide.height && position(row, height, guide.height).sample < y) ++row;
-    first[size_of(y)] = row;
-  }
-
-  const auto mix = active_mix_coefficients_row();
-  const auto apply = active_apply_row<Out>();
-  const std::ptrdiff_t plane =
-      plane_stride_of<float>(std::max(row_capacity(small_width), small_width + 2 * kGrowBlock));
-  const std::ptrdiff_t row_size = planes * plane;
-  // Two rows, and what is between them.
-  const Slices<float> rows(bands.workers, size_of(3 * row_size));
-  for (int i = 0; i < bands.workers; ++i) std::fill_n(rows[i], 3 * row_size, 0.0f);
-  const auto row_at = [&](int worker, int y) { return rows[worker] + y % 2 * row_size; };
-  for_each_coefficient_row(
-      alpha, channels, solver, bands, 1,
-      [&](int worker, int y, float* to, std::ptrdiff_t stride) noexcept {
-        float *const second = to + stride, *const third = second + stride;
-        if (!shrink) return spread(guide.row(y), channels, width, kCentred, to, second, third);
-        shrink->row(worker, y, shrunk[worker]);
-        spread_shrunk(shrunk[worker], of_shrunk, small_width, kCentred, to, second, third);
-      },
-      [&](int worker, int y) noexcept { return CoefficientRow{row_at(worker, y), plane}; },
-      [&](int worker, int begin, int bottom) noexcept {
-        if (bottom == begin && height > 1) return;
-        const int top = std::max(bottom - 1, 0);
-        float* const mixed = rows[worker] + 2 * row_size;
-        for (int y = first[size_of(top)]; y < first[size_of(top) + 1]; ++y) {
-          const float down = position(y, height, guide.height).fraction;
-          for (int c = 0; c < planes; ++c) {
-            mix(row_at(worker, top) + c * plane, row_at(worker, bottom) + c * plane, down,
-                small_width, mixed + c * plane);
-          }
-          apply(&growth, mixed, plane, guide.row(y), channels, width, out.row(y));
-        }
-      });
-}
-
 // A box around all that is unlike its neighbour in alpha, whose width is 0 where alpha is one
 // value.
 Box changing(ImageView<const float> alpha, int threads) {
@@ -381,6 +314,115 @@ void keep_around(const Box& box, ImageView<const float> alpha, ImageView<Out> ou
                 });
 }
 
+// The part of alpha that has to be solved, of no width where none has to. A window of one alpha has
+// a = 0 and b = alpha. Those that hold a change of it reach 2 radius away, and with the windows
+// that their results are averaged with, 3.
+Box solved_part(ImageView<const float> alpha, int radius, int threads) {
+  const Box change = changing(alpha, threads);
+  if (change.width == 0) return {};
+  return grown(change, std::int64_t{3} * radius, alpha.height, alpha.width);
+}
+
+// Solves on the guide shrunk to alpha's size; two rows of coefficients at a time grow to the rows
+// of the guide between them.
+template <typename Out>
+void solve_and_upsample(ImageView<const std::uint8_t> guide, ImageView<const float> alpha,
+                        const Solver& solver, ImageView<Out> out, int threads) {
+  const int height = alpha.height, small_width = alpha.width, width = guide.width;
+  const int channels = guide.channels, planes = channels + 1;
+  const Box box = solved_part(alpha, solver.radius, threads);
+  const int right = box.x + box.width;
+  const Bands bands = box.width > 0 ? solver_bands(box.height, box.width, solver.radius, threads)
+                                    : Bands(height, rows_per_band(width), threads);
+  // Only an alpha of the guide's own size takes it as it is.
+  const bool shrinks = height < guide.height || small_width < width;
+  std::optional<Resampler<float, std::uint8_t>> shrink;
+  if (shrinks) shrink.emplace(guide, height, small_width, Filter::area, bands.workers);
+  const int of_shrunk = shrink ? shrink->channels() : 0;
+  const Slices<float> shrunk(bands.workers, size_of(of_shrunk) * size_of(small_width));
+  const auto spread = active_spread_row_u8();
+  const auto spread_shrunk = active_spread_row_f32();
+
+  // What lies beyond a row is grown too, from its last samples.
+  const std::size_t padded = size_of(width) + kGrowBlock;
+  const Buffer<std::int32_t> start(padded);
+  const Buffer<float> fraction(padded);
+  for (int x = 0; x < static_cast<int>(padded); ++x) {
+    const Position at = position(std::min(x, width - 1), small_width, width);
+    start[size_of(x)] = at.sample;
+    fraction[size_of(x)] = at.fraction;
+  }
+  const Growth growth{start.data(), fraction.data()};
+  // The first of the guide's rows that grow from row y of alpha and the next.
+  const Buffer<int> first(size_of(height) + 1);
+  for (int y = 0, row = 0; y <= height; ++y) {
+    while (row < guide.height && position(row, height, guide.height).sample < y) ++row;
+    first[size_of(y)] = row;
+  }
+
+  const auto mix = active_mix_coefficients_row();
+  const auto apply = active_apply_row<Out>();
+  const std::ptrdiff_t plane =
+      plane_stride_of<float>(std::max(row_capacity(small_width), small_width + 2 * kGrowBlock));
+  const std::ptrdiff_t row_size = planes * plane;
+  // Two rows, and what is between them.
+  const Slices<float> rows(bands.workers, size_of(3 * row_size));
+  for (int i = 0; i < bands.workers; ++i) std::fill_n(rows[i], 3 * row_size, 0.0f);
+  const auto row_at = [&](int worker, int y) { return rows[worker] + y % 2 * row_size; };
+  // The rows of the guide between two rows of coefficients.
+  const auto apply_between = [&](int top, const float* above, const float* below,
+                                 float* mixed) noexcept {
+    for (int y = first[size_of(top)]; y < first[size_of(top) + 1]; ++y) {
+      const float down = position(y, height, guide.height).fraction;
+      for (int c = 0; c < planes; ++c) {
+        mix(above + c * plane, below + c * plane, down, small_width, mixed + c * plane);
+      }
+      apply(&growth, mixed, plane, guide.row(y), channels, width, out.row(y));
+    }
+  };
+  // a = 0 and b = alpha of columns [begin, end).
+  const auto keep = [&](int y, int begin, int end, float* to) noexcept {
+    for (int c = 0; c < channels; ++c)
+      std::fill(to + c * plane + begin, to + c * plane + end, 0.0f);
+    std::copy(alpha.row(y) + begin, alpha.row(y) + end, to + channels * plane + begin);
+  };
+  // Rows of which both neighbours keep their alpha.
+  const Bands around(height, rows_per_band(width), bands.workers);
+  parallel_rows(around, [&](int worker, int begin, int end) noexcept {
+    for (int top = begin; top < end; ++top) {
+      if (top >= box.y && top < box.y + std::max(box.height - 1, height == 1 ? box.height : 0)) {
+        continue;
+      }
+      const int bottom = std::min(top + 1, height - 1);
+      keep(top, 0, small_width, row_at(worker, top));
+      keep(bottom, 0, small_width, row_at(worker, top + 1));
+      apply_between(top, row_at(worker, top), row_at(worker, top + 1), rows[worker] + 2 * row_size);
+    }
+  });
+  if (box.width == 0) return;
+  for_each_coefficient_row(
+      part_of(alpha, box), channels, solver, bands, 1,
+      [&](int worker, int y, float* to, std::ptrdiff_t stride) noexcept {
+        float *const second = to + stride, *const third = second + stride;
+        if (!shrink) {
+          const std::uint8_t* from = guide.row(box.y + y) + std::ptrdiff_t{box.x} * channels;
+          return spread(from, channels, box.width, kCentred, to, second, third);
+        }
+        shrink->row(worker, box.y + y, shrunk[worker]);
+        spread_shrunk(shrunk[worker] + std::ptrdiff_t{box.x} * of_shrunk, of_shrunk, box.width,
+                      kCentred, to, second, third);
+      },
+      [&](int worker, int y) noexcept { return CoefficientRow{row_at(worker, y) + box.x, plane}; },
+      [&](int worker, int begin, int y) noexcept {
+        keep(box.y + y, 0, box.x, row_at(worker, y));
+        keep(box.y + y, right, small_width, row_at(worker, y));
+        if (y == begin && height > 1) return;
+        const int above = std::max(y - 1, 0);
+        apply_between(box.y + above, row_at(worker, above), row_at(worker, y),
+                      rows[worker] + 2 * row_size);
+      });
+}
+
 // As guided_filter without subsampling, for images of which every pixel is solved.
 template <typename Out>
 void solve_and_apply(ImageView<const std::uint8_t> guide, ImageView<const float> alpha,
@@ -418,12 +460,7 @@ void guided_filter(ImageView<const std::uint8_t> guide, ImageView<const float> a
   require_same_size(alpha, "alpha", guide, "guide");
   require_guided(guide, alpha, out, threads);
   if (subsample == 1) {
-    // A window of one alpha has a = 0 and b = alpha. Those that hold a change of it reach 2 radius
-    // away, and with the windows that their results are averaged with, 3.
-    const Box change = changing(alpha, threads);
-    const Box box = change.width > 0
-                        ? grown(change, std::int64_t{3} * radius, alpha.height, alpha.width)
-                        : Box{};
+    const Box box = solved_part(alpha, radius, threads);
     keep_around(box, alpha, out, threads);
     if (box.width == 0) return;
     const Solver solver{radius, eps_of_steps(eps), {}};

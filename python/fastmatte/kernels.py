@@ -263,14 +263,14 @@ def guided_filter(
 
     Returns (H, W) float32 in [0, 1], or uint8 rounded half up. The filter itself overshoots next to
     edges; the result is clipped, for it is an alpha. Windows keep to the pixels inside the image.
-    Where all windows around hold one value of alpha it stays as it is: but for subsampled, time
-    grows with the box around everything else and 3 * radius on each side of it.
+    Where all windows around hold one value of alpha it stays as it is: what has to be solved is the
+    box around everything else and 3 * radius on each side of it.
     Raises ValueError where sizes differ or alpha leaves [0, 1] (NaN included).
     Sources: He et al., Guided Image Filtering, 2013, eq. 5-8 and 14-16; He and Sun, Fast Guided
     Filter, 2015.
     Agrees with oracles.guided_filter within 2e-5 for eps of at least 1e-6, subsampled 1e-5.
     Working memory: for each thread and pixel of a row about 350 bytes and 72 for each of radius, a
-    colour guide's; none of the image's size unless subsampled, then 16 bytes for each pixel solved.
+    colour guide's; none of the image's size unless subsampled, then 4 bytes for each pixel solved.
     """
     return _core.guided_filter(guide, alpha, radius, eps, subsample, dtype, out, threads)
 
@@ -305,7 +305,7 @@ def guided_upsample(
     Raises ValueError where alpha is larger than guide or leaves [0, 1] (NaN included).
     Source: He and Sun, Fast Guided Filter, 2015; unsure is fastmatte's own, bench/study_refine.py.
     Agrees with oracles.guided_upsample within 2e-5 for eps of at least 1e-5.
-    Working memory: 12 bytes for each pixel of alpha (a colour guide's), besides rows as above.
+    A box is solved and working memory is some rows of alpha, as for guided_filter.
     """
     return _core.guided_upsample(guide, alpha, radius, eps, unsure, dtype, out, threads)
 
