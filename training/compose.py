@@ -38,6 +38,10 @@ CUTOUTS = 0.35
 #: Of arms that are added to a person, and of those the share before and not behind them.
 ARM, SECOND_ARM, BEFORE = 0.3, 0.4, 0.5
 FURNITURE, THING = 0.6, 0.3
+#: Rooms shown larger than they are, and of the others those made sharper.
+ENLARGED, SHARPENED = 0.3, 0.7
+#: People whose outline is made steeper, and furniture with the grain of a photograph.
+CRISP, TEXTURED = 0.35, 0.7
 DESK, IN_FRONT, HELD = 0.15, 0.06, 0.06
 
 
@@ -173,9 +177,13 @@ class Composer:
         most = CUTOUTS / (1 - CUTOUTS) * (len(cutouts) - sum(cutouts)) / max(sum(cutouts), 1)
         self._shares = {"person": _shares([max(most, 1.0) if one else 1.0 for one in cutouts])}
         # The people who sign have the only hands in the photographs.
+        # Soft rooms are many and sharp ones are few.
+        self._shares["background"] = _shares(
+            [min(max(_sharpness(picture) / 6, 0.5), 2.5) for picture in stores["background"]]
+        )
         for kind in ("bust", "photo"):
             self._shares[kind] = _shares(
-                [6.0 if one.name.startswith("asl/") else 1.0 for one in stores[kind]]
+                [2.0 if one.name.startswith("asl/") else 1.0 for one in stores[kind]]
             )
         self._noise = np.random.default_rng(0).standard_normal((512, 512, 3)).astype(np.float32)
 
@@ -211,10 +219,14 @@ class Composer:
 
     def _room(self, random: np.random.Generator, size: Size) -> Floats:
         """Return a background, in [0, 1]."""
-        picture = self._pick(random, "background")
-        side = min(picture.size)
-        # The longer side of the image shows between a third and nearly all of the picture.
-        scale = max(size) / (side * random.uniform(0.35, 0.97))
+        index = int(random.choice(len(self._stores["background"]), p=self._shares["background"]))
+        picture = self._stores["background"][index]
+        if random.random() < ENLARGED:
+            # The longer side of the image shows between a third and nearly all of the picture.
+            scale = max(size) / (min(picture.size) * random.uniform(0.35, 0.97))
+        else:
+            # As sharp as the picture is; what it does not fill is filled by its reflections.
+            scale = random.uniform(0.6, 1.15)
         reach = [max(0.0, length * scale - shown) / 2 for length, shown in zip(
             picture.size[::-1], size[::-1], strict=True)]  # fmt: skip
         centre = (
@@ -225,9 +237,12 @@ class Composer:
             centre, scale, random.normal(0, 0.04), flip=bool(random.random() < 0.5)
         )
         room = warped(picture, placement, size, border=cv2.BORDER_REFLECT_101)
-        if random.random() < 0.4:
+        if random.random() < 0.2:
             sigma = random.uniform(0.5, 4) * max(size) / 320
             room = np.asarray(cv2.GaussianBlur(room, (0, 0), sigma), np.float32)
+        elif random.random() < SHARPENED:
+            # Half of these photographs are softer than any person, and who is sharp would be one.
+            room = _sharpened(room, random.uniform(0.3, 4.0))
         room = room * np.float32(math.exp(random.normal(-0.15, 0.35)))
         return relit(opaque(room), random)[..., :3]
 
@@ -262,6 +277,8 @@ class Composer:
         placement = Placement.of(centre, scale, angle, flip=flip)
         layer = warped(picture, placement, size)
         layer *= _arms(random, picture, placement, size)[..., None]
+        if random.random() < CRISP:
+            layer = _crisp(layer, random.uniform(1.2, 3.0))
         layer = relit(layer, random)
         below, radius = self._heads[kind][index]
         if random.random() < COSTUME:
@@ -346,7 +363,14 @@ class Composer:
             random.normal(0, 0.06),
             flip=bool(random.random() < 0.5),
         )
-        return relit(warped(picture, placement, size), random)
+        layer = warped(picture, placement, size)
+        if kind == "furniture":
+            layer = _crisp(layer, max(scale, 1.0))
+            if random.random() < TEXTURED:
+                grain = cv2.cvtColor(self._room(random, size), cv2.COLOR_RGB2GRAY)
+                grain = grain / max(float(grain.mean()), 0.02)
+                layer[..., :3] *= (1 + (grain - 1) * random.uniform(0.2, 1.0))[..., None]
+        return relit(layer, random)
 
     def _composite(
         self, random: np.random.Generator, size: Size, nobody: bool
@@ -360,7 +384,7 @@ class Composer:
             colours = over(self._object(random, "thing", size, 0.2, 1.1), colours)
         if random.random() < SUNLIGHT:
             colours = _sunlit(colours, random)
-        if random.random() < 0.3:
+        if random.random() < 0.15:
             # What stands in a room is as sharp, and as lit, as the room.
             sigma = random.uniform(0.4, 2.5) * max(size) / 320
             colours = np.asarray(cv2.GaussianBlur(colours, (0, 0), sigma), np.float32)
@@ -422,6 +446,8 @@ class Composer:
         if random.random() < 0.3:
             sigma = random.uniform(0.3, 1.2) * max(height, width) / 320
             colours = np.asarray(cv2.GaussianBlur(colours, (0, 0), sigma), np.float32)
+        elif random.random() < 0.25:
+            colours = _sharpened(colours, random.uniform(0.2, 1.0))
         if random.random() < 0.5:
             top, left = random.integers(0, 128, 2)
             noise = self._noise[top : top + height, left : left + width]
@@ -439,6 +465,26 @@ class Composer:
             _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
             return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED), np.uint8)
         return pixels
+
+
+def _sharpness(picture: Picture) -> float:
+    """Return how much a picture's levels change from pixel to pixel."""
+    grey = cv2.cvtColor(picture.levels[0][..., :3], cv2.COLOR_RGB2GRAY)
+    return float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean())
+
+
+def _sharpened(colours: Floats, amount: float) -> Floats:
+    """Return colours with this much more of what a blur would take, in [0, 1]."""
+    smooth = cv2.GaussianBlur(colours, (0, 0), 1.2)
+    found = cv2.addWeighted(colours, 1 + amount, smooth, -amount, 0)
+    return np.asarray(found.clip(0, 1), np.float32)
+
+
+def _crisp(layer: Floats, steepness: float) -> Floats:
+    """Return premultiplied RGBA whose outline is steeper by a factor; its colours stay."""
+    alpha = layer[..., 3]
+    steep = ((alpha - 0.5) * np.float32(steepness) + 0.5).clip(0, 1)
+    return np.asarray(layer * (steep / np.maximum(alpha, 1e-3))[..., None], np.float32)
 
 
 def _sunlit(room: Floats, random: np.random.Generator) -> Floats:

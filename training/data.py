@@ -35,7 +35,7 @@ SIDES = {
     "furniture": 256,
     "hair": 256,
     "limb": 256,
-    "background": 384,
+    "background": 512,
     "photo": 384,
 }
 KINDS = tuple(SIDES)
