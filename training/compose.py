@@ -167,6 +167,8 @@ class Composer:
     """Makes batches from the pictures of data.load."""
 
     def __init__(self, stores: Stores, *, seed: int, busts: float = BUSTS) -> None:
+        # Every process composes on one thread; a pool started here would hang in forked ones.
+        cv2.setNumThreads(1)
         self._stores = stores
         self._seed = seed
         self._busts = busts
@@ -568,7 +570,6 @@ class Steps(torch.utils.data.Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         # A step's size follows from its number alone, as its images do: resuming changes nothing.
         size = self._sizes[(step * 7 + step // 5) % len(self._sizes)]
-        cv2.setNumThreads(1)
         return self._composer.batch(step, self._batch, size)
 
 
