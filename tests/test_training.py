@@ -250,6 +250,29 @@ def test_the_loss_is_least_for_the_truth():
     assert found(shifted, False) > 0.1
 
 
+def test_steepness_is_a_ramps_slope_whichever_way():
+    y, x = torch.meshgrid(torch.arange(20.0), torch.arange(30.0), indexing="ij")
+    ramp = (0.03 * x - 0.04 * y)[None, None]
+    found = losses.steepness(ramp)[..., 2:-2, 2:-2]
+    assert torch.allclose(found, torch.tensor(0.05), atol=1e-4)
+
+
+def test_a_wrong_edge_costs_more_than_none_by_its_magnitude():
+    truth = torch.zeros(1, 1, 64, 64)
+    truth[..., 32:] = 1
+    only = losses.Weights(certainty=0, pyramid=0, gradient=0, magnitude=1)
+    none = losses.Weights(certainty=0, pyramid=0, gradient=0, magnitude=0)
+
+    def cost(alpha):
+        logits, soft = torch.logit(alpha, eps=1e-6), torch.tensor([False])
+        return float(
+            losses.loss(logits, truth, soft, only) - losses.loss(logits, truth, soft, none)
+        )
+
+    soft = torch.nn.functional.avg_pool2d(truth, 9, 1, 4, count_include_pad=False)
+    assert 0 < cost(soft) < cost(truth.roll(3, 3))
+
+
 def test_a_cutout_by_a_label_finds_the_true_edge_of_one_person():
     y, x = np.mgrid[:120, :100]
     person = (y >= 40) & (abs(x - 50) < 25 + 3 * np.sin(y / 3))

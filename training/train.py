@@ -61,6 +61,7 @@ class Settings:
     certainty: float = Weights.certainty
     pyramid: float = Weights.pyramid
     gradient: float = Weights.gradient
+    magnitude: float = Weights.magnitude
     soft: float = Weights.soft
     seed: int = 1
 
@@ -75,7 +76,13 @@ def rate_at(step: int, settings: Settings) -> float:
 
 def loss_of(network: Network, batch: Batch, settings: Settings) -> Tensor:
     """Return the whole loss of a batch."""
-    weights = Weights(settings.certainty, settings.pyramid, settings.gradient, settings.soft)
+    weights = Weights(
+        settings.certainty,
+        settings.pyramid,
+        settings.gradient,
+        settings.magnitude,
+        settings.soft,
+    )
     image = batch.image.contiguous(memory_format=torch.channels_last)
     if isinstance(network, Portrait) and settings.part == "trunk":
         return loss(network.look(image)[2].float(), batch.alpha, batch.soft, weights)
