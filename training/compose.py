@@ -185,7 +185,7 @@ class Composer:
         )
         for kind in ("bust", "photo"):
             self._shares[kind] = _shares(
-                [2.0 if one.name.startswith("asl/") else 1.0 for one in stores[kind]]
+                [4.0 if one.name.startswith("asl/") else 1.0 for one in stores[kind]]
             )
         self._noise = np.random.default_rng(0).standard_normal((512, 512, 3)).astype(np.float32)
 
