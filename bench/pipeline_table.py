@@ -14,10 +14,10 @@ import json
 from itertools import groupby
 from pathlib import Path
 
-README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = (
-    "<!-- python -m bench.pipeline_table writes from here -->\n",
-    "<!-- the calls end -->\n",
+from bench.readme import Part
+
+PART = Part(
+    "<!-- python -m bench.pipeline_table writes from here -->\n", "<!-- the calls end -->\n"
 )
 OURS = "fastmatte"
 
@@ -65,19 +65,11 @@ def section(runs: list[dict]) -> str:
     return "\n\n".join([*parts, f"{machine['processor']}; {libraries}."])
 
 
-def replaced(text: str, section: str) -> str:
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert begin, f"README.md has lost {BEGIN!r}"
-    assert end, f"README.md has lost {END!r}"
-    return f"{before}{begin}\n{section}\n\n{end}{after}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="what bench_pipeline.py --json printed")
     runs = [json.loads(path.read_text()) for path in parser.parse_args().runs]
-    README.write_text(replaced(README.read_text(), section(runs)))
+    PART.write(section(runs))
 
 
 if __name__ == "__main__":

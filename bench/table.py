@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from fastmatte.benchmark import table
 from fastmatte.benchmark.cases import CASES
 from fastmatte.benchmark.measure import Row, measure
 
-README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- python -m bench.table writes from here -->\n", "<!-- to here -->\n"
+from bench.readme import Part
+
+PART = Part("<!-- python -m bench.table writes from here -->\n", "<!-- to here -->\n")
 
 
 def section(rows: list[Row], runs: int) -> str:
@@ -26,16 +26,8 @@ def section(rows: list[Row], runs: int) -> str:
     return (
         f"{table.markdown(rows)}\n\n"
         f"{facts['processor']}; {with_what}. Medians of {runs} whole run{'s' * (runs > 1)}; "
-        f"{missed or 'none'} of {len(rows)} rows below what they must reach.\n"
+        f"{missed or 'none'} of {len(rows)} rows below what they must reach."
     )
-
-
-def replaced(text: str, section: str) -> str:
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert begin, f"README.md has lost {BEGIN!r}"
-    assert end, f"README.md has lost {END!r}"
-    return f"{before}{begin}\n{section}\n{end}{after}"
 
 
 def main() -> None:
@@ -49,7 +41,7 @@ def main() -> None:
     print(text)
     if wrong := [row for row in rows if row.differing]:
         sys.exit("\n".join(f"{row.kernel} {row.work}: {row.differing}" for row in wrong))
-    README.write_text(replaced(README.read_text(), text))
+    PART.write(text)
 
 
 if __name__ == "__main__":

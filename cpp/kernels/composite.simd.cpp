@@ -134,12 +134,6 @@ static inline void composite_light_row(const std::uint8_t* foreground,
 }
 
 #if defined(FASTMATTE_VEC)
-// Byte numbers that make an int of channel c of each pixel of a lane.
-alignas(16) constexpr signed char kChannelOf[3][16] = {
-    {0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1},
-    {1, -1, -1, -1, 4, -1, -1, -1, 7, -1, -1, -1, 10, -1, -1, -1},
-    {2, -1, -1, -1, 5, -1, -1, -1, 8, -1, -1, -1, 11, -1, -1, -1}};
-
 // blend_65536ths in 32 bits, where 65536 steps need no exception.
 template <int kChannel>
 static inline Ints mix_plane(const float* plane, Ints behind, Ints steps) noexcept {

@@ -568,12 +568,6 @@ static inline void store_vector(Floats value, std::uint8_t* out) noexcept {
   store_bytes(shift_right<1>(add_ints(halves, all_ints(1))), out);
 }
 
-// Byte numbers that make an int of channel c of each pixel of a lane.
-alignas(16) constexpr signed char kChannelOf[3][16] = {
-    {0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1},
-    {1, -1, -1, -1, 4, -1, -1, -1, 7, -1, -1, -1, 10, -1, -1, -1},
-    {2, -1, -1, -1, 5, -1, -1, -1, 8, -1, -1, -1, 11, -1, -1, -1}};
-
 // Of a colour guide, as many pixels as vectors hold: two thirds of the time of blocks and loops.
 template <bool kGrows, typename Out>
 static inline int apply_vectors(const Growth* growth, const float* coefficients, std::ptrdiff_t n,

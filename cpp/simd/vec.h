@@ -34,6 +34,12 @@ static inline __m128i load_lane(const void* from) noexcept {
 alignas(16) constexpr signed char kTriples[16] = {0,  1,  2,  4,  5,  6,  8,  9,
                                                   10, 12, 13, 14, -1, -1, -1, -1};
 
+// Byte numbers that make an int of channel c of each pixel of a lane.
+alignas(16) constexpr signed char kChannelOf[3][16] = {
+    {0, -1, -1, -1, 3, -1, -1, -1, 6, -1, -1, -1, 9, -1, -1, -1},
+    {1, -1, -1, -1, 4, -1, -1, -1, 7, -1, -1, -1, 10, -1, -1, -1},
+    {2, -1, -1, -1, 5, -1, -1, -1, 8, -1, -1, -1, 11, -1, -1, -1}};
+
 #if defined(__AVX512BW__) && defined(__AVX512DQ__)
 typedef __m512i Ints;
 typedef __m512 Floats;
