@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import fastmatte as fm
@@ -32,6 +33,14 @@ def test_a_forked_child_gets_a_pool_of_its_own():
     context = multiprocessing.get_context("fork")
     with context.Pool(2) as children:
         assert all(children.map_async(compose, [2, 3, 4, 5]).get(timeout=60))
+
+
+def test_a_pool_without_work_sleeps():
+    assert compose(4)
+    time.sleep(0.01)
+    before = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.1
 
 
 @pytest.mark.usefixtures("empty_store")
