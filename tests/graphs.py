@@ -442,6 +442,95 @@ def convolution(path):
     return path
 
 
+def normalised(path, large=300.0):
+    """A MODNet whose convolution gives large values, normalised twice: by mean and deviation as
+    exporters take InstanceNormalization apart, and by the operator. Squares leave float16's range.
+    """
+    rng = np.random.default_rng(5)
+    nodes = [
+        helper.make_node("Conv", ["input", "first"], ["x"], pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[2, 3]),
+        helper.make_node("Sub", ["x", "mean"], ["centred"]),
+        helper.make_node("Mul", ["centred", "centred"], ["squares"]),
+        helper.make_node("ReduceMean", ["squares"], ["variance"], axes=[2, 3]),
+        helper.make_node("Add", ["variance", "eps"], ["safe"]),
+        helper.make_node("Sqrt", ["safe"], ["deviation"]),
+        helper.make_node("Div", ["centred", "deviation"], ["normal"]),
+        helper.make_node("Relu", ["normal"], ["positive"]),
+        helper.make_node("Conv", ["positive", "second"], ["y"], pads=[1, 1, 1, 1]),
+        helper.make_node("InstanceNormalization", ["y", "gain", "shift"], ["again"]),
+        helper.make_node("Relu", ["again"], ["features"]),
+        helper.make_node("Conv", ["features", "last"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["output"]),
+    ]
+    return _save(
+        path,
+        nodes,
+        [("input", ("batch_size", 3, "height", "width"))],
+        [("output", ("batch_size", 1, "height", "width"))],
+        [
+            ("first", rng.normal(0, large, (4, 3, 3, 3))),
+            ("second", rng.normal(0, large, (4, 4, 3, 3))),
+            ("last", rng.normal(0, 1, (1, 4, 1, 1))),
+            ("eps", [1e-5]),
+            ("gain", np.ones(4)),
+            ("shift", np.zeros(4)),
+        ],
+    )
+
+
+def guided(path):
+    """A MODNet that ends in a guided filter: alpha = a * guide + b along the guide's own edges, a
+    and b from means over 3 x 3 pixels, as RVM's refiner has them.
+    """
+
+    def box(source, result):
+        return helper.make_node("Conv", [source, "box"], [result], pads=[1, 1, 1, 1])
+
+    nodes = [
+        helper.make_node("Conv", ["input", "grey"], ["guide"]),
+        helper.make_node("Conv", ["input", "net"], ["features"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["features"], ["positive"]),
+        helper.make_node("Conv", ["positive", "mix"], ["coarse"]),
+        helper.make_node("Mul", ["guide", "coarse"], ["products"]),
+        helper.make_node("Mul", ["guide", "guide"], ["squares"]),
+        box("guide", "mean_x"),
+        box("coarse", "mean_y"),
+        box("products", "mean_xy"),
+        box("squares", "mean_xx"),
+        helper.make_node("Mul", ["mean_x", "mean_y"], ["xy"]),
+        helper.make_node("Sub", ["mean_xy", "xy"], ["covariance"]),
+        helper.make_node("Mul", ["mean_x", "mean_x"], ["xx"]),
+        helper.make_node("Sub", ["mean_xx", "xx"], ["variance"]),
+        helper.make_node("Add", ["variance", "eps"], ["safe"]),
+        helper.make_node("Div", ["covariance", "safe"], ["a"]),
+        helper.make_node("Mul", ["a", "mean_x"], ["ax"]),
+        helper.make_node("Sub", ["mean_y", "ax"], ["b"]),
+        helper.make_node("Mul", ["a", "guide"], ["ag"]),
+        helper.make_node("Add", ["ag", "b"], ["alpha"]),
+        helper.make_node("Clip", ["alpha", "none", "all"], ["output"]),
+    ]
+    rng = np.random.default_rng(6)
+    _save(
+        path,
+        nodes,
+        [("input", ("batch_size", 3, "height", "width"))],
+        [("output", ("batch_size", 1, "height", "width"))],
+        [
+            ("grey", np.full((1, 3, 1, 1), 1 / 3)),
+            ("net", rng.normal(0, 0.3, (8, 3, 3, 3))),
+            ("mix", np.abs(rng.normal(0, 0.2, (1, 8, 1, 1)))),
+            ("box", np.full((1, 1, 3, 3), 1 / 9)),
+            ("eps", [1e-5]),
+        ],
+    )
+    model = onnx.load(path)
+    for name, value in (("none", 0.0), ("all", 1.0)):
+        model.graph.initializer.append(helper.make_tensor(name, TensorProto.FLOAT, [], [value]))
+    onnx.save(model, path)
+    return path
+
+
 def quantised(path):
     """A MODNet that rounds its input to bytes at every run."""
     brightness(path)

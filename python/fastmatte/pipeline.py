@@ -139,7 +139,7 @@ class Pipeline:
 
         guidance: the frame's trimap or background; None where the runner has it from before.
         """
-        start = self._infer(runner, colours, order, guidance, clock)
+        start = self.infer(runner, colours, order, guidance, clock)
         self._finish(runner.alpha, colours, guidance, out)
         clock.record("refine", start)
 
@@ -156,7 +156,7 @@ class Pipeline:
 
         It is the network's own output where that has the frame's size, else one of buffers.
         """
-        start = self._infer(runner, colours, order, guidance, clock)
+        start = self.infer(runner, colours, order, guidance, clock)
         own = runner.alpha
         fits = own.shape == buffers.size and own.flags.c_contiguous
         alpha: Alpha = own if fits else buffers.get("alpha", np.float32)
@@ -164,7 +164,7 @@ class Pipeline:
         clock.record("refine", start)
         return alpha
 
-    def _infer(
+    def infer(
         self,
         runner: Runner,
         colours: Image,

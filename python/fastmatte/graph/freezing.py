@@ -77,7 +77,7 @@ def freeze(
     and FastmatteError where the package onnx is not installed.
     """
     path, goal = Path(model), Path(out)
-    onnx = _onnx()
+    onnx = require_onnx()
     from fastmatte.images import refuse_occupied, replacing  # loads Pillow
 
     if not path.is_file():
@@ -128,7 +128,8 @@ def name_dimensions_apart(model: onnx.ModelProto) -> None:
             taken.add(side.dim_param)
 
 
-def _onnx() -> Any:
+def require_onnx() -> Any:
+    """Return the package onnx; raise FastmatteError where it is not installed."""
     try:
         import onnx
     except ImportError as error:
