@@ -7,13 +7,14 @@ at its start again, and does not keep two processes out of each other's way.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fastmatte._core import __version__
 from fastmatte.errors import ModelError
+from fastmatte.locks import alone
 from fastmatte.models.catalogue import Download, KnownModel, find
 from fastmatte.models.store import (
     CHUNK,
@@ -66,7 +67,7 @@ def pull(name: str, *, progress: Progress | None = None) -> Path:
         return require_local(model)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.with_name(f"{path.name}.lock"), report):
+        with alone(path.with_name(f"{path.name}.lock"), lambda: report("waiting", 0, None)):
             # Whoever was waited for has brought it.
             with suppress(ModelError):
                 return require_local(model)
@@ -166,17 +167,3 @@ def _transfer(download: Download, part: Path, report: Progress) -> bool:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-@contextmanager
-def _alone(path: Path, report: Progress) -> Iterator[None]:
-    """Keep everybody else out, in whatever process; the system lets go of it for those that die."""
-    import fcntl
-
-    with path.open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("waiting", 0, None)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
