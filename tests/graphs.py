@@ -598,3 +598,25 @@ ALL = {
     "selfie_channels_last": selfie_channels_last,
     "softmax": softmax,
 }
+
+
+def sampling(path, count, refiner="modnet"):
+    """A MODNet that looks at its count largest values, as a sampling refiner does."""
+    brightness(path)
+    model = onnx.load(path)
+    graph = model.graph
+    graph.node[-1].output[0] = "alpha"
+    for name, values in (("all", [-1]), ("count", [count]), ("axes", [0])):
+        graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [1], values))
+    graph.initializer.append(helper.make_tensor("nothing", TensorProto.FLOAT, [1], [0.0]))
+    graph.node.extend(
+        [
+            helper.make_node("Reshape", ["alpha", "all"], ["flat"]),
+            helper.make_node("TopK", ["flat", "count"], ["most", "places"], name="select"),
+            helper.make_node("ReduceMean", ["most"], ["mean of most"], axes=[0]),
+            helper.make_node("Mul", ["mean of most", "nothing"], ["zero"]),
+            helper.make_node("Add", ["alpha", "zero"], ["output"]),
+        ]
+    )
+    onnx.save(model, path)
+    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastmatte import cpu, graph, kernels, metrics, models
 from fastmatte._core import MAX_PIXELS, __version__
+from fastmatte.building import BuildReport, build
 from fastmatte.errors import EngineError, FastmatteError, ImageError, ModelError
 from fastmatte.matte import Blur, Matte
 from fastmatte.matter import Matter, MatterInfo
@@ -15,6 +16,7 @@ from fastmatte.stream import Stream
 __all__ = [
     "MAX_PIXELS",
     "Blur",
+    "BuildReport",
     "CheckReport",
     "EngineError",
     "FastmatteError",
@@ -27,6 +29,7 @@ __all__ = [
     "Refine",
     "Stream",
     "__version__",
+    "build",
     "check",
     "cpu",
     "graph",

@@ -5,6 +5,7 @@ What is asked for decides an entry's name, and its own header says what it is; b
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -94,6 +95,30 @@ def cached(
         ) from error
 
 
+def timing(machine: Machine) -> bytes:
+    """Return what earlier builds on this machine learnt about it, b"" for nothing."""
+    try:
+        return _timing_path(machine).read_bytes()
+    except OSError:
+        return b""
+
+
+def keep_timing(machine: Machine, learnt: bytes) -> None:
+    """Keep what a build learnt, as far as the folder may be written: the next one is quicker."""
+    from fastmatte.images import replacing  # loads Pillow
+
+    path = _timing_path(machine)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path, overwrite=True) as file:
+            file.write(learnt)
+
+
+def _timing_path(machine: Machine) -> Path:
+    text = json.dumps(asdict(machine), sort_keys=True).encode()
+    return engine_folder() / f"{hashlib.sha256(text).hexdigest()[:32]}.timing"
+
+
 def _write(path: Path, wanted: Wanted, make: Callable[[], tuple[EngineFacts, bytes]]) -> None:
     from fastmatte.images import replacing  # loads Pillow
 
@@ -116,4 +141,4 @@ def _require_wanted(path: Path, facts: EngineFacts, wanted: Wanted) -> None:
         raise EngineError(f"{path}: an engine of something else than its name says")
 
 
-__all__ = ["Wanted", "cached", "engine_folder", "path_of"]
+__all__ = ["Wanted", "cached", "engine_folder", "keep_timing", "path_of", "timing"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from fastmatte.models import Commercial, Family, KnownModel, ModelSpec, choose_f
 from fastmatte.models.family import Mode, Normalisation, Runner
 from fastmatte.models.store import recognised, require_commercial, resolve
 from fastmatte.models.tiles import LEAST_SIDE, STEP, Tiling
+from fastmatte.origin import origin_of, sha256_of
 from fastmatte.pipeline import ColourOrder, Pipeline, colour_order, colours_of
 from fastmatte.refine import Refine
 from fastmatte.stream import Stream
@@ -139,7 +139,7 @@ class Matter:
         spec, self._known = _spec_of(model, family, size)
         path = Path(spec.path)
         if commercial_only:
-            require_commercial(path, self._known or recognised(_sha256_of(path)))
+            require_commercial(path, self._known or recognised(sha256_of(path)))
         require_external_data_inside(path)
         opened, self._engine_reason = open_engine(
             path, engine=engine, precision=precision, threads=threads
@@ -203,7 +203,7 @@ class Matter:
 
     @cached_property
     def _sha256(self) -> str:
-        return _sha256_of(Path(self._pipeline.spec.path))
+        return sha256_of(Path(self._pipeline.spec.path))
 
     @property
     def signature(self) -> Signature:
@@ -384,14 +384,6 @@ class Matter:
             self._idle = [item for item in self._idle if item[0] in kept][-MAX_IDLE_RUNNERS:]
 
 
-def _sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _spec_of(
     model: str | Path | ModelSpec, family: str | None, size: Size | None
 ) -> tuple[ModelSpec, KnownModel | None]:
@@ -400,6 +392,8 @@ def _spec_of(
             f"model: expected a name, a path or a ModelSpec, got {type(model).__name__}: {model!r}"
         )
     spec, known = resolve(model)
+    origin = origin_of(Path(spec.path))
+    family = family or (None if origin is None else spec.family or origin.family)
     if family is not None:
         spec = replace(spec, family=family)
     if size is not None:
@@ -427,6 +421,9 @@ def _sizes_of(pipeline: Pipeline) -> str:
 
 
 def _notes_on(pipeline: Pipeline) -> Iterator[str]:
+    origin = origin_of(Path(pipeline.spec.path))
+    if origin is not None and pipeline.engine.precision != origin.precision:
+        yield f"fastmatte build made its graph one of {origin.precision}"
     if pipeline.family.recurrent:
         yield "it remembers earlier frames, in a stream(); single images start without memory"
     halves = any(tensor.dtype == "float16" for tensor in pipeline.engine.signature.inputs)

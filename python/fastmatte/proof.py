@@ -121,6 +121,7 @@ def check(
     size: Size | None = None,
     refine: Literal["guided", "none"] | Refine = "guided",
     threads: int | None = None,
+    reference: str | Path | ModelSpec | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> CheckReport:
     """Hold the alpha of an engine and precision against that of ONNX Runtime in fp32.
@@ -131,6 +132,7 @@ def check(
                several sizes. A network that needs a trimap or the background is given the file
                beside each that ends in _trimap or _bg instead of _image.
     tolerance: the largest mean deviation of a sample that passes, in [0, 1].
+    reference: the network it is held against, where model was made of another; None for itself.
     advance:   called after each sample.
 
     Returns the report. Raises what a Matter raises; ValueError for a bad tolerance; OSError, and
@@ -140,9 +142,9 @@ def check(
     if not 0 <= tolerance <= 1:
         raise ValueError(f"tolerance: expected 0 to 1, got {tolerance!r}")
     found = samples_of(samples)
-    matter, reference = (
+    matter, right = (
         Matter(
-            model,
+            network,
             engine=name,
             precision=kind,
             family=family,
@@ -151,11 +153,14 @@ def check(
             refine=refine,
             threads=threads,
         )
-        for name, kind in ((engine, precision), _REFERENCE)
+        for network, name, kind in (
+            (model, engine, precision),
+            (model if reference is None else reference, *_REFERENCE),
+        )
     )
     deviations: list[Deviation] = []
     failure, contrast = None, 0.0
-    with matter.stream() as stream, reference.stream() as truths:
+    with matter.stream() as stream, right.stream() as truths:
         for sample in found:
             image = sample.read()
             guide = sample.guides.get(matter.guidance or "")
@@ -179,12 +184,12 @@ def check(
             advance()
     if failure is None and contrast < LEAST_CONTRAST:
         raise FastmatteError(
-            f"{reference.info.model}: these samples prove nothing, for ONNX Runtime's alpha is the "
+            f"{right.info.model}: these samples prove nothing, for ONNX Runtime's alpha is the "
             f"same all over each of them: name photographs of what the network is for"
         )
     return CheckReport(
         matter.info,
-        reference.info,
+        right.info,
         tuple(deviations),
         tolerance,
         failure,

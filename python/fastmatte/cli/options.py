@@ -17,9 +17,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> Size | None:
-    """Read the network's input size: 512 or 288x512, height first."""
-    if text is None:
-        return None
+    """Read the network's input size, if there is one."""
+    return None if text is None else read_size(text)
+
+
+def read_size(text: str) -> Size:
+    """Read a size: 512 or 288x512, height first."""
     match = re.fullmatch(r"([1-9]\d{0,8})(?:[xX]([1-9]\d{0,8}))?", text)
     if match is None:
         raise click.BadParameter(f"expected HEIGHTxWIDTH as in 288x512, or one side, got {text!r}")

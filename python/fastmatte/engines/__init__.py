@@ -9,20 +9,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from fastmatte.engines import onnxruntime, openvino
-from fastmatte.engines.base import Binding, Engine, EngineKind, Signature, TensorInfo
+from fastmatte.engines import onnxruntime, openvino, tensorrt
+from fastmatte.engines.base import (
+    Binding,
+    Compiler,
+    Engine,
+    EngineKind,
+    Signature,
+    TensorInfo,
+)
+from fastmatte.engines.engine_file import SUFFIX
 from fastmatte.errors import EngineError, FastmatteError, ModelError
 
-EngineName = Literal["auto", "onnxruntime", "openvino"]
-Precision = Literal["auto", "fp32", "fp16", "bf16"]
+EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
+Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
 
 #: In the order in which engine="auto" prefers them. On an x86-64 server OpenVINO in fp32 took from
 #: half to all of the time that ONNX Runtime took for all networks but one: bench/study_engines.py.
-ENGINES: dict[str, EngineKind] = {"openvino": openvino, "onnxruntime": onnxruntime}
+#: tensorrt runs what was built for it, and nothing else runs that.
+ENGINES: dict[str, EngineKind] = {
+    "openvino": openvino,
+    "onnxruntime": onnxruntime,
+    "tensorrt": tensorrt,
+}
+#: Those that run files which have to be built of ONNX files.
+COMPILERS: dict[str, Compiler] = {"tensorrt": tensorrt}
 
 __all__ = [
+    "COMPILERS",
     "ENGINES",
     "Binding",
+    "Compiler",
     "Engine",
     "EngineKind",
     "EngineName",
@@ -48,8 +65,13 @@ def open_engine(path: Path, *, engine: str, precision: str, threads: int) -> tup
         raise ValueError(f"precision: expected one of {expected}, got {precision!r}")
     if engine != "auto":
         return ENGINES[engine].open(path, precision=precision, threads=threads), "said by hand"
+    if path.suffix == SUFFIX:
+        opened = ENGINES["tensorrt"].open(path, precision=precision, threads=threads)
+        return opened, "what the file is for"
     passed: list[FastmatteError] = []
-    for kind in ENGINES.values():
+    for name, kind in ENGINES.items():
+        if name in COMPILERS:
+            continue
         reservation = kind.reservation(path)
         if reservation is not None:
             passed.append(EngineError(reservation))

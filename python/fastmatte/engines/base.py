@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from fastmatte.arrays import Array
+from fastmatte.engines.engine_file import Machine
 from fastmatte.errors import EngineError
 
 
@@ -94,6 +95,17 @@ class Engine(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """What a library that builds engines made of a graph.
+
+    timing: what it learnt about this GPU, for its next build.
+    """
+
+    engine: bytes
+    timing: bytes
+
+
 class EngineKind(Protocol):
     """An engine as something to choose: whether it is here, and how to open a model with it."""
 
@@ -109,6 +121,31 @@ class EngineKind(Protocol):
         """Load a model.
 
         Raises ModelError for an unusable file, EngineError for what the engine cannot do.
+        """
+
+
+class Compiler(EngineKind, Protocol):
+    """An engine that runs files built of ONNX files, each for one machine."""
+
+    def machine(self) -> Machine:
+        """Return what files are built by and for, here.
+
+        Raises EngineError where nothing can be built or run.
+        """
+
+    def refusal(self, graph: Path) -> str | None:
+        """Say what in a frozen graph the library is known not to take, None where there is none."""
+
+    def compile(
+        self, graph: Path, *, precision: str, timing: bytes, progress: Callable[[str, float], None]
+    ) -> Compiled:
+        """Build an engine of a frozen graph that has the types it shall compute in.
+
+        timing:   what an earlier build here learnt, b"" for nothing.
+        progress: told of each phase and how much of it is done, 0 to 1. What it raises ends the
+                  build, and is raised again.
+
+        Raises ModelError for a graph the library refuses, EngineError for what goes wrong.
         """
 
 

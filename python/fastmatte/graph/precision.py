@@ -97,7 +97,8 @@ def lower(
     refuse_occupied(goal, overwrite=overwrite)
     require_external_data_inside(path)
     try:
-        graph = _with_casts(onnx.load(path), precision)
+        least = FIRST_OPSET_WITH_BFLOAT16 if precision == "bf16" else 0
+        graph = at_opset(onnx.load(path), least)
         graph = onnx.shape_inference.infer_shapes(graph)
     except Exception as error:  # of Protocol Buffers, of onnx, of the file system
         raise ModelError(f"{path}: onnx cannot load it: {error}") from error
@@ -118,14 +119,11 @@ def nodes_of_islands(model: onnx.ModelProto, family: str | None) -> set[str]:
     return _Lowering(copy, "fp16", islands_of(family), "typed").names_kept()
 
 
-def _with_casts(model: onnx.ModelProto, precision: LowPrecision) -> onnx.ModelProto:
-    """Return a model in an operator set that can cast to the precision."""
+def at_opset(model: onnx.ModelProto, least: int) -> onnx.ModelProto:
+    """Return a model in an operator set that is new enough."""
     from onnx import version_converter
 
-    opset = _opset_of(model)
-    if precision == "fp16" or opset >= FIRST_OPSET_WITH_BFLOAT16:
-        return model
-    return version_converter.convert_version(model, FIRST_OPSET_WITH_BFLOAT16)
+    return model if _opset_of(model) >= least else version_converter.convert_version(model, least)
 
 
 def _opset_of(model: onnx.ModelProto) -> int:
@@ -418,4 +416,4 @@ def _fits_half(array: Any) -> bool:
     return not sizes.size or bool(sizes.max() <= HALF_MOST and sizes.max() >= HALF_LEAST)
 
 
-__all__ = ["DENSE", "Form", "LowPrecision", "Lowered", "lower", "nodes_of_islands"]
+__all__ = ["DENSE", "Form", "LowPrecision", "Lowered", "at_opset", "lower", "nodes_of_islands"]

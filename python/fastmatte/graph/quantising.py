@@ -18,11 +18,15 @@ from fastmatte.engines.base import Signature
 from fastmatte.errors import ModelError
 from fastmatte.graph.external_data import require_external_data_inside
 from fastmatte.graph.freezing import require_onnx
-from fastmatte.graph.precision import DENSE, nodes_of_islands
+from fastmatte.graph.precision import DENSE, at_opset, nodes_of_islands
 from fastmatte.graph.signature import read_signature
 
 if TYPE_CHECKING:
     import onnx
+
+
+#: The operator set whose QuantizeLinear was the first to have a scale for each channel.
+FIRST_OPSET_WITH_AXIS = 13
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def quantise(
             expected = ", ".join(names)
             raise ValueError(f"feeds: expected {expected} in each, got none for {missing[0]}")
     try:
-        graph = onnx.load(path)
+        graph = at_opset(onnx.load(path), FIRST_OPSET_WITH_AXIS)
         _name_nodes(graph)
         dense = {node.name for node in graph.graph.node if node.op_type in DENSE}
         kept = nodes_of_islands(graph, family) & dense

@@ -14,7 +14,8 @@ from fastmatte.engines.base import Signature, TensorInfo
 from fastmatte.errors import ModelError
 
 # Field numbers of onnx.proto, by the message they belong to.
-MODEL_GRAPH = 7
+MODEL_GRAPH, MODEL_METADATA = 7, 14
+ENTRY_KEY, ENTRY_VALUE = 1, 2
 GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT = 5, 11, 12
 TENSOR_NAME = 8
 VALUE_NAME, VALUE_TYPE = 1, 2
@@ -58,6 +59,18 @@ def read_signature(path: Path) -> Signature:
         raise ModelError(f"{path}: not an ONNX file") from error
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read what an ONNX file says of itself beside its graph: values by key.
+
+    Raises OSError for a file that cannot be read, ModelError for one that is not ONNX.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _Reader(data).metadata()
+    except (IndexError, ValueError) as error:
+        raise ModelError(f"{path}: not an ONNX file") from error
+
+
 class _Reader:
     """Protocol Buffers' wire format, as much of it as ONNX uses."""
 
@@ -76,6 +89,13 @@ class _Reader:
             elif field == GRAPH_OUTPUT:
                 outputs.append(self._tensor(value))
         return Signature(tuple(t for t in inputs if t.name not in constants), tuple(outputs))
+
+    def metadata(self) -> dict[str, str]:
+        return {
+            self._text(entry, ENTRY_KEY): self._text(entry, ENTRY_VALUE)
+            for field, entry in self._fields((0, len(self._data)))
+            if field == MODEL_METADATA
+        }
 
     def _tensor(self, value: int | Span) -> TensorInfo:
         tensor = self._only(self._only(value, VALUE_TYPE), TYPE_TENSOR)
