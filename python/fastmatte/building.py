@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -26,16 +26,16 @@ from fastmatte.errors import EngineError, ModelError
 from fastmatte.graph import freeze, lower, quantise, read_signature
 from fastmatte.graph.divergence import Layer, first_divergence
 from fastmatte.models import ModelSpec, choose_family
+from fastmatte.models.family import COMMON_FRAME
 from fastmatte.models.store import resolve
-from fastmatte.observation import COMMON_FRAME, Observation, observe
+from fastmatte.observation import Observation, observe
 from fastmatte.origin import Origin, note, sha256_of
 from fastmatte.proof import TOLERANCE, CheckReport, Sample, Samples, check, samples_of
+from fastmatte.serving import Progress
 
 __all__ = ["Attempt", "BuildReport", "Built", "build", "engine_for"]
 
 Target = Literal["tensorrt", "onnxruntime", "openvino"]
-#: Told of what is being done, and how much of it, 0 to 1, where that is known.
-Progress = Callable[[str, float | None], None]
 
 #: What "auto" tries, from the one that is surely right. bfloat16 needs hardware that only a GPU
 #: has, here: ONNX Runtime on a CPU cannot compute in it, and OpenVINO chooses it by itself.
@@ -198,7 +198,7 @@ def build(
 def engine_for(
     spec: ModelSpec,
     *,
-    engine: Target,
+    engine: str,
     precision: Precision,
     threads: int,
     progress: Progress = lambda stage, share: None,
@@ -210,9 +210,15 @@ def engine_for(
 
     Raises what build() raises, and EngineError where no precision passes.
     """
-    job = _Job.of(spec, engine, None, TOLERANCE, threads, progress)
-    if job.machine is None:
+    if engine != "tensorrt":
         raise ValueError(f"engine: expected one that is built, got {engine!r}")
+    if precision == "int8":
+        raise ValueError(
+            "precision: expected one that needs no calibration, got 'int8': build an engine with "
+            "fm.build or `fastmatte build` on samples, and give that"
+        )
+    job = _Job.of(spec, "tensorrt", None, TOLERANCE, threads, progress)
+    assert job.machine is not None
     size = spec.size or job.size
     machine = job.machine
     wanted = Wanted(machine, job.model_sha256, job.family, precision, size)

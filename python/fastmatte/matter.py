@@ -16,17 +16,27 @@ from fastmatte import _core, cpu, kernels
 from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
-from fastmatte.engines import Engine, EngineName, Precision, Signature, open_engine
-from fastmatte.graph import require_external_data_inside
+from fastmatte.engines import (
+    COMPILERS,
+    ENGINES,
+    Engine,
+    EngineName,
+    Precision,
+    Signature,
+    open_engine,
+)
+from fastmatte.engines.engine_file import SUFFIX
+from fastmatte.graph import read_signature, require_external_data_inside
 from fastmatte.guidance import BAND, MOST_BAND, Guidance, make_trimap
 from fastmatte.matte import Matte
 from fastmatte.models import Commercial, Family, KnownModel, ModelSpec, choose_family
-from fastmatte.models.family import Mode, Normalisation, Runner
+from fastmatte.models.family import COMMON_FRAME, Mode, Normalisation, Runner
 from fastmatte.models.store import recognised, require_commercial, resolve
 from fastmatte.models.tiles import LEAST_SIDE, STEP, Tiling
 from fastmatte.origin import origin_of, sha256_of
 from fastmatte.pipeline import ColourOrder, Pipeline, colour_order, colours_of
 from fastmatte.refine import Refine
+from fastmatte.serving import Progress, Serving
 from fastmatte.stream import Stream
 
 #: Runners kept for the next call. Each holds the tensors of one input size; photographs of ever new
@@ -48,6 +58,8 @@ class MatterInfo:
     trimap_from:   what really runs to make a trimap where none is given.
     normalisation: what becomes of pixels: (pixel * scale - mean) / std.
     engine_reason: why it is this engine: what those said that "auto" prefers.
+    building:      what is being built in the background to take over, or why it could not be; None
+                   for nothing.
     input_shape:   of the graph's first input; None where it follows the frame.
     notes:         what one should know who expected something else, one sentence each.
     """
@@ -66,6 +78,7 @@ class MatterInfo:
     engine: str
     engine_reason: str
     engine_version: str
+    building: str | None
     device: str
     precision: str
     input_shape: tuple[int | None, ...]
@@ -79,13 +92,21 @@ class MatterInfo:
 class Matter:
     """A matting network made ready. One Matter may be called from several threads at once.
 
-    model:     path of an ONNX file, the name of a known model that is on this machine
-               (fastmatte.models.known(), pull()), or a ModelSpec that says by hand how to feed it.
+    model:     path of an ONNX file, or of an engine that fm.build made, which is code: load none
+               from where you would not run a program from; the name of a known model that is on
+               this machine (fastmatte.models.known(), pull()); or a ModelSpec that says by hand how
+               to feed it.
     family:    one of fastmatte.models.FAMILIES; None recognises it from the graph.
     engine:    "onnxruntime" or "openvino"; "auto" for the first that is installed and can load the
-               model: OpenVINO, then ONNX Runtime.
+               model: OpenVINO, then ONNX Runtime. "tensorrt" builds an engine of an ONNX file, for
+               one input size, proves it as fm.build does, and keeps it for the next time.
     precision: "fp32", also for "auto"; "bf16" or "fp16" for what fm.check proved good enough, on
-               OpenVINO and where the processor has instructions for it.
+               OpenVINO and where the processor has instructions for it. For "tensorrt" "auto" is
+               the fastest that passes the proof.
+    while_building: "onnxruntime" or "openvino" to serve while an engine is built in the background,
+               which takes minutes the first time, and then switch; None to wait for it. Streams
+               switch at their next frame, those with recurrent state where it starts afresh.
+               info.building says how it goes, wait_for_engine() waits.
     size:      (height, width) of the network's input; None for the family's own rule.
     refine:    "guided" for full-resolution edges along the frame's own, "none" for plain
                interpolation, or a Refine with its parameters. Nothing is refined where the network
@@ -129,6 +150,7 @@ class Matter:
         tile: int | Literal["auto", "none"] = "auto",
         trimap_from: str | Path | ModelSpec | Matter | None = None,
         trimap_radius: float | None = None,
+        while_building: Literal["onnxruntime", "openvino"] | None = None,
     ) -> None:
         chosen_refine = _refine_of(refine)
         if mode not in ("fast", "reference"):
@@ -141,22 +163,52 @@ class Matter:
         if commercial_only:
             require_commercial(path, self._known or recognised(sha256_of(path)))
         require_external_data_inside(path)
-        opened, self._engine_reason = open_engine(
-            path, engine=engine, precision=precision, threads=threads
+        builds = engine in COMPILERS and path.suffix != SUFFIX
+        _require_while_building(while_building, builds=builds)
+        recognised_by = ""
+        if builds:
+            # What is missing is said now, and both engines see frames at one size.
+            COMPILERS[engine].machine()
+            spec, recognised_by = _sized(spec)
+
+        def load(progress: Progress | None) -> tuple[Pipeline, str, str]:
+            """Open the engine; one that is built, where somebody is told of its progress."""
+            name, file, kind, seen = engine, path, precision, spec
+            if progress is None and while_building is not None:
+                name, kind = while_building, "auto"
+            elif builds:
+                from fastmatte.building import engine_for  # which proves, with a Matter
+
+                told = progress or (lambda stage, share: None)
+                file = engine_for(
+                    spec, engine=engine, precision=precision, threads=threads, progress=told
+                )
+                kind, seen = "auto", replace(spec, downsample_ratio=None)
+            opened, reason = open_engine(file, engine=name, precision=kind, threads=threads)
+            family_found, why = choose_family(seen, opened.signature)
+            tiling = _tiling_of(family_found, opened, seen, tile, threads, mode)
+            refined = None if mode == "reference" else chosen_refine
+            pipeline = Pipeline(opened, family_found, seen, mode, refined, threads, tiling)
+            return pipeline, reason, recognised_by if builds else why
+
+        pipeline, self._engine_reason, self._reason = load(None)
+        self._serving = Serving(pipeline)
+        self._coarse = self._coarse_of(
+            trimap_from, engine, precision, commercial_only, while_building
         )
-        family_found, self._reason = choose_family(spec, opened.signature)
-        if mode == "reference":
-            chosen_refine = None
-        tiling = _tiling_of(family_found, opened, spec, tile, threads, mode)
-        self._pipeline = Pipeline(opened, family_found, spec, mode, chosen_refine, threads, tiling)
-        self._coarse = self._coarse_of(trimap_from, engine, precision, commercial_only)
         # A size the graph cannot take is reported here, not by the first frame.
         self._pipeline.input_size((1, 1))
-        self._idle: list[tuple[Size, Runner]] = []
+        self._idle: list[tuple[Pipeline, Size, Runner]] = []
         self._lock = threading.Lock()
         if self._known is not None and family is None:
             along = self._known.comes_along
             self._reason = "comes with fastmatte" if along else "from the catalogue"
+        if while_building is not None:
+            self._serving.replace_by(engine, lambda progress: load(progress)[0])
+
+    @property
+    def _pipeline(self) -> Pipeline:
+        return self._serving.pipeline
 
     def __repr__(self) -> str:
         engine, pipeline = self._pipeline.engine, self._pipeline
@@ -171,6 +223,7 @@ class Matter:
         engine: EngineName,
         precision: Precision,
         commercial_only: bool,
+        while_building: Literal["onnxruntime", "openvino"] | None,
     ) -> Matter | None:
         """Return the network that makes trimaps, run as this one where it is not ready."""
         if model is None:
@@ -190,6 +243,7 @@ class Matter:
                 precision=precision,
                 threads=self._pipeline.threads,
                 commercial_only=commercial_only,
+                while_building=while_building,
             )
         elif commercial_only:
             path = model._pipeline.spec.path
@@ -215,10 +269,20 @@ class Matter:
         """What the network needs besides an image: "trimap", "background" or None."""
         return self._pipeline.family.guidance
 
+    def wait_for_engine(self, timeout: float | None = None) -> bool:
+        """Wait until what is built in the background serves; say whether it does within timeout.
+
+        timeout: in seconds; None to wait as long as it takes.
+
+        Raises EngineError where it could not be built; what serves goes on serving.
+        """
+        return self._serving.wait(timeout)
+
     @property
     def info(self) -> MatterInfo:
         """What really runs: engine, device, precision, input shape, family, hash of the file."""
-        pipeline, engine = self._pipeline, self._pipeline.engine
+        pipeline = self._pipeline
+        engine = pipeline.engine
         shape = engine.signature.inputs[0].shape
         known = self._known or recognised(self._sha256)
         return MatterInfo(
@@ -236,6 +300,7 @@ class Matter:
             engine=engine.name,
             engine_reason=self._engine_reason,
             engine_version=engine.version,
+            building=self._serving.state,
             device=engine.device,
             precision=engine.precision,
             input_shape=tuple(side if isinstance(side, int) else None for side in shape),
@@ -277,8 +342,8 @@ class Matter:
         buffers = Buffers(colours.shape[:2])
         guidance = self._guidance(colours, order, trimap, background, pixel_format, align)
         alpha: Alpha = buffers.get("alpha", np.float32)
-        with self._runner(buffers.size) as runner:
-            self._pipeline.run(runner, colours, order, guidance, alpha, Clock())
+        with self._runner(buffers.size) as (pipeline, runner):
+            pipeline.run(runner, colours, order, guidance, alpha, Clock())
             own, tensor = None, runner.foreground
             if tensor is not None and tensor.shape[2:] == alpha.shape:
                 # Taken now: the runner's tensors serve the next call.
@@ -315,8 +380,8 @@ class Matter:
             out = np.empty(size, np.float32)
         else:
             _core.require_alpha_out(out, *size)
-        with self._runner(size) as runner:
-            self._pipeline.run(runner, colours, order, guidance, out, Clock())
+        with self._runner(size) as (pipeline, runner):
+            pipeline.run(runner, colours, order, guidance, out, Clock())
         return out
 
     def stream(
@@ -342,7 +407,15 @@ class Matter:
         if self._coarse is not None:
             order = colour_order(pixel_format)
             coarse = self._coarse.stream(pixel_format=order, cuts=cuts), self._band
-        return Stream(self._pipeline, pixel_format, background, cuts, coarse, align=align)
+        return Stream(
+            self._pipeline,
+            pixel_format,
+            background,
+            cuts,
+            coarse,
+            align=align,
+            newest=lambda: self._pipeline,
+        )
 
     def _guidance(
         self,
@@ -367,21 +440,26 @@ class Matter:
         )
 
     @contextmanager
-    def _runner(self, frame: Size) -> Iterator[Runner]:
+    def _runner(self, frame: Size) -> Iterator[tuple[Pipeline, Runner]]:
         """Lend a runner that nobody else is using, without memory of earlier images."""
-        size = self._pipeline.input_size(frame)
+        pipeline = self._pipeline
+        size = pipeline.input_size(frame)
         with self._lock:
-            found = next((i for i, (s, _) in enumerate(self._idle) if s == size), None)
-            runner = None if found is None else self._idle.pop(found)[1]
-        runner = runner or self._pipeline.runner(size, frame)
+            fits = ((p is pipeline and s == size) for p, s, _ in self._idle)
+            found = next((i for i, fit in enumerate(fits) if fit), None)
+            runner = None if found is None else self._idle.pop(found)[2]
+        runner = runner or pipeline.runner(size, frame)
         runner.reset()
-        yield runner
+        yield pipeline, runner
         # One that failed is not reached here: whatever state it is in goes with it.
         with self._lock:
-            self._idle.append((size, runner))
-            latest_first = dict.fromkeys(size for size, _ in reversed(self._idle))
-            kept = list(latest_first)[: self._pipeline.engine.sizes_kept]
-            self._idle = [item for item in self._idle if item[0] in kept][-MAX_IDLE_RUNNERS:]
+            self._idle.append((pipeline, size, runner))
+            # Nor does anybody want those of an engine that has been taken over from.
+            serving = self._pipeline
+            own = [item for item in self._idle if item[0] is serving]
+            latest_first = dict.fromkeys(size for _, size, _ in reversed(own))
+            kept = list(latest_first)[: serving.engine.sizes_kept]
+            self._idle = [item for item in own if item[1] in kept][-MAX_IDLE_RUNNERS:]
 
 
 def _spec_of(
@@ -409,6 +487,27 @@ def _spec_of(
             f"got {spec.size!r}"
         )
     return spec, known
+
+
+def _sized(spec: ModelSpec) -> tuple[ModelSpec, str]:
+    """Return the spec of an ONNX file with its family, which a frozen graph may not show any more,
+    and with the one size that an engine is built for; and why it is this family.
+    """
+    signature = read_signature(Path(spec.path))
+    family, reason = choose_family(spec, signature)
+    size = spec.size or family.input_size(signature, spec, COMMON_FRAME)
+    return replace(spec, family=family.name, size=size), reason
+
+
+def _require_while_building(name: str | None, *, builds: bool) -> None:
+    if name is None:
+        return
+    names = [known for known in ENGINES if known not in COMPILERS]
+    if name not in names:
+        expected = ", ".join(map(repr, names))
+        raise ValueError(f"while_building: expected one of {expected} or None, got {name!r}")
+    if not builds:
+        raise ValueError("while_building: expected None, for no engine has to be built")
 
 
 def _sizes_of(pipeline: Pipeline) -> str:

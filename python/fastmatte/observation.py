@@ -11,11 +11,9 @@ from fastmatte.clock import Clock
 from fastmatte.engines import ENGINES
 from fastmatte.engines.recording import Recording
 from fastmatte.models import Family, ModelSpec, choose_family
+from fastmatte.models.family import COMMON_FRAME
 from fastmatte.pipeline import Pipeline, colours_of
 from fastmatte.proof import Sample
-
-#: The frame whose size decides, where nobody names one: what cameras and films give most.
-COMMON_FRAME: Size = (1080, 1920)
 
 
 @dataclass(frozen=True)
@@ -71,4 +69,4 @@ def observe(
     )
 
 
-__all__ = ["COMMON_FRAME", "Observation", "observe"]
+__all__ = ["Observation", "observe"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter_ns
 from types import TracebackType
 from typing import Literal
@@ -36,11 +37,16 @@ class Stream:
         coarse: tuple[Stream, float] | None = None,
         *,
         align: bool = False,
+        newest: Callable[[], Pipeline] | None = None,
     ) -> None:
-        """Make a stream; coarse is one that trimaps are made from, and how wide their band is."""
+        """Make a stream; coarse is one that trimaps are made from, and how wide their band is.
+
+        newest: tells which pipeline serves now, where another may take over.
+        """
         if cuts not in ("reset", "ignore"):
             raise ValueError(f"cuts: expected 'reset' or 'ignore', got {cuts!r}")
         self._pipeline = pipeline
+        self._newest = newest or (lambda: pipeline)
         self._pixel_format = pixel_format
         self._order = colour_order(pixel_format)
         self._coarse = coarse
@@ -88,6 +94,8 @@ class Stream:
         Raises as calling a Matter does.
         """
         colours = colours_of(frame, self._pixel_format, self._buffers_for(frame))
+        if self._runner is None or not self._pipeline.family.recurrent:
+            self._follow()
         if trimap is None and background is None and self._coarse is not None:
             trimap = self._trimap_of(colours, *self._coarse)
         if background is None:
@@ -106,6 +114,8 @@ class Stream:
             if self._align:
                 self._clock.record("align", start)
         ended = self._shots is not None and self._shots.ended(colours)
+        if ended:
+            self._follow()
         if self._runner is None:
             size = self._buffers.size
             self._runner = self._pipeline.runner(self._pipeline.input_size(size), size)
@@ -132,6 +142,7 @@ class Stream:
 
     def reset(self) -> None:
         """Forget earlier frames, as after a cut; only networks with recurrent state notice."""
+        self._follow()
         if self._runner is not None:
             self._runner.reset()
         if self._coarse is not None:
@@ -141,6 +152,13 @@ class Stream:
     def stats(self) -> StreamStats:
         """Frames so far, and p50, p95 and p99 of each stage in milliseconds."""
         return self._clock.stats()
+
+    def _follow(self) -> None:
+        """Go over to the pipeline that serves now, which knows nothing of earlier frames."""
+        newest = self._newest()
+        if newest is not self._pipeline:
+            self._pipeline = newest
+            self._runner = self._fed = None
 
     def _trimap_of(self, colours: Image, coarse: Stream, band: float) -> Image:
         start = perf_counter_ns()

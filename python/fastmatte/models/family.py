@@ -41,6 +41,10 @@ MINUS_ONE_TO_ONE = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
+#: The frame whose size decides for a network that is built for one size, where nobody names one:
+#: what cameras and films give most.
+COMMON_FRAME: Size = (1080, 1920)
+
 #: "reference" does what the authors' own scripts do, "fast" what serves the alpha best.
 Mode = Literal["fast", "reference"]
 
