@@ -209,7 +209,7 @@ def _figures(attempt: Attempt) -> tuple[str, str, str, str]:
         attempt.precision,
         "" if check is None else f"{check.maximum:.2g}",
         "" if check is None else f"{check.mean:.2g}",
-        "" if milliseconds is None else f"{milliseconds:.3g}",
+        "" if milliseconds is None else f"{milliseconds:.1f}",
     )
 
 
