@@ -85,6 +85,7 @@ class OnnxRuntimeAsTensorRt:
         graph.write_bytes(data)
         engine = ENGINES["onnxruntime"].open(graph, precision="fp32", threads=threads)
         engine.name, engine.precision = "tensorrt", facts.precision
+        engine.version = self.here.library_version
         return engine
 
 

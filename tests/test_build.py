@@ -241,6 +241,27 @@ def test_an_engine_file_of_another_machine_is_refused(graph, tmp_path, tensorrt_
         fm.Matter(tmp_path / "x.engine")
 
 
+def test_check_holds_an_engine_against_what_it_was_built_of(graph, tmp_path, tensorrt_role):
+    path, out = graph("normalised"), tmp_path / "x.engine"
+    build(path, out, precision="fp16", tolerance=0.05)
+    report = fm.check(out, samples=PHOTOS, reference=path, tolerance=0.05)
+    assert report.passed
+    assert (report.matter.engine, report.matter.precision) == ("tensorrt", "fp16")
+    assert (report.reference.engine, report.reference.sizes) == ("onnxruntime", "64 x 96")
+    assert 0 < report.mean < 0.05
+    with pytest.raises(ValueError, match=r"reference: expected the ONNX file that .*x\.engine was"):
+        fm.check(out, samples=PHOTOS)
+    with pytest.raises(ValueError, match=r"reference: expected the file that .*x\.engine was"):
+        fm.check(out, samples=PHOTOS, reference=graph("modnet"))
+    arguments = ["check", str(out), "--reference", str(path), "--tolerance", "1"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result
+    assert "tensorrt 10.0.1 fp16 against onnxruntime" in result.stdout
+    # Built on the spot, both see frames at the engine's one size.
+    report = fm.check(graph("modnet"), engine="tensorrt", precision="fp32", samples=PHOTOS)
+    assert (report.mean, report.reference.sizes) == (0, "512 x 896")
+
+
 def test_bad_arguments_are_named(graph, tmp_path, tensorrt_role):
     path, out = graph("modnet"), tmp_path / "x.engine"
     for options, message in [

@@ -95,6 +95,84 @@ def test_a_build_without_cuda_says_so(tmp_path, monkeypatch):
         tensorrt.machine()
 
 
+class Words:
+    """As much of TensorRT as says something, for what we make of its words."""
+
+    __version__ = "8.5"
+
+    class ILogger:
+        INTERNAL_ERROR, ERROR, WARNING = range(3)
+
+    class IProgressMonitor:
+        pass
+
+    class Builder:
+        def __init__(self, logger):
+            logger.log(Words.ILogger.WARNING, "slow")
+            logger.log(Words.ILogger.ERROR, "libnvinfer_builder_resource: no such file\n")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+
+
+def test_what_cannot_be_made_says_why_in_tensorrts_words(graph, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorrt", Words)
+    monkeypatch.setattr(tensorrt, "_gpu", lambda: None)
+    with pytest.raises(fm.EngineError) as caught:
+        tensorrt.compile(graph("modnet"), precision="fp32", timing=b"", progress=print)
+    assert str(caught.value) == (
+        "tensorrt: it cannot build here; are the resources of its builder installed: "
+        "libnvinfer_builder_resource: no such file"
+    )
+
+
+class Refused:
+    """What the parsers of both ends say of a node."""
+
+    def __init__(self, node, name=None, operator=None):
+        self.node = lambda: node
+        self.desc = lambda: "Unsupported operator \n"
+        if name is not None:
+            self.node_name, self.node_operator = (lambda: name), (lambda: operator)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Refused(7), "TensorRT cannot take it: node 7: Unsupported operator"),
+        (
+            Refused(7, "/up/0", "MaxUnpool"),
+            "TensorRT cannot take it: node '/up/0', a MaxUnpool: Unsupported operator",
+        ),
+    ],
+)
+def test_the_parsers_message_has_the_nodes_name(error, said):
+    parser = types.SimpleNamespace(num_errors=1, get_error=lambda i: error)
+    assert tensorrt._refused(parser) == said
+
+
+def test_ctrl_c_while_tactics_are_tried_ends_the_build_and_not_the_process():
+    told = []
+
+    def progress(phase, share):
+        told.append((phase, share))
+        if share == 1:
+            raise KeyboardInterrupt
+
+    monitor = tensorrt._monitor(Words, progress)
+    monitor.phase_start("tactics", None, 2)
+    assert monitor.step_complete("tactics", 0)
+    assert monitor.error is None
+    assert not monitor.step_complete("tactics", 1)
+    assert isinstance(monitor.error, KeyboardInterrupt)
+    monitor.phase_finish("tactics")
+    assert told == [("tactics", 0.5), ("tactics", 1.0)]
+
+
+def test_a_precision_that_a_version_has_not_is_refused():
+    words = types.SimpleNamespace(__version__="8.5", BuilderFlag=object())
+    with pytest.raises(fm.EngineError, match=r"tensorrt 8\.5 does not compute in bf16"):
+        tensorrt._hold_types(words, None, None, "bf16")
+
+
 def test_an_onnx_file_is_no_engine(graph):
     with pytest.raises(fm.ModelError, match=r"modnet\.onnx: tensorrt runs engine files"):
         tensorrt.open(graph("modnet"), precision="auto", threads=1)

@@ -269,6 +269,10 @@ class Matter:
         """What the network needs besides an image: "trimap", "background" or None."""
         return self._pipeline.family.guidance
 
+    def input_size(self, frame: Size) -> Size:
+        """Return the (height, width) at which the network sees frames of this size."""
+        return self._pipeline.input_size(frame)
+
     def wait_for_engine(self, timeout: float | None = None) -> bool:
         """Wait until what is built in the background serves; say whether it does within timeout.
 

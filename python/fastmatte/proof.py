@@ -14,11 +14,14 @@ import numpy as np
 
 from fastmatte import kernels, metrics
 from fastmatte.arrays import Image, Size
-from fastmatte.engines import EngineName, Precision
+from fastmatte.engines import COMPILERS, EngineName, Precision
+from fastmatte.engines.engine_file import SUFFIX
 from fastmatte.errors import FastmatteError, ImageError, ModelError
 from fastmatte.matter import Matter, MatterInfo
 from fastmatte.models import ModelSpec
-from fastmatte.models.family import Mode
+from fastmatte.models.family import COMMON_FRAME, Mode
+from fastmatte.models.store import resolve
+from fastmatte.origin import origin_of, sha256_of
 from fastmatte.portraits import Sitter
 from fastmatte.refine import Refine
 
@@ -132,7 +135,8 @@ def check(
                several sizes. A network that needs a trimap or the background is given the file
                beside each that ends in _trimap or _bg instead of _image.
     tolerance: the largest mean deviation of a sample that passes, in [0, 1].
-    reference: the network it is held against, where model was made of another; None for itself.
+    reference: the network it is held against, where model was made of another; None for itself,
+               which an engine file cannot be.
     advance:   called after each sample.
 
     Returns the report. Raises what a Matter raises; ValueError for a bad tolerance; OSError, and
@@ -142,8 +146,10 @@ def check(
     if not 0 <= tolerance <= 1:
         raise ValueError(f"tolerance: expected 0 to 1, got {tolerance!r}")
     found = samples_of(samples)
-    matter, right = (
-        Matter(
+    _require_reference(model, reference)
+
+    def load(network: str | Path | ModelSpec, name: EngineName, kind: Precision) -> Matter:
+        return Matter(
             network,
             engine=name,
             precision=kind,
@@ -153,11 +159,12 @@ def check(
             refine=refine,
             threads=threads,
         )
-        for network, name, kind in (
-            (model, engine, precision),
-            (model if reference is None else reference, *_REFERENCE),
-        )
-    )
+
+    matter = load(model, engine, precision)
+    if matter.info.engine in COMPILERS:
+        # Built for one size, at which the other has to see frames as well.
+        size = matter.input_size(COMMON_FRAME)
+    right = load(model if reference is None else reference, *_REFERENCE)
     deviations: list[Deviation] = []
     failure, contrast = None, 0.0
     with matter.stream() as stream, right.stream() as truths:
@@ -194,6 +201,20 @@ def check(
         tolerance,
         failure,
     )
+
+
+def _require_reference(
+    model: str | Path | ModelSpec, reference: str | Path | ModelSpec | None
+) -> None:
+    """Raise ValueError where a built file would not be held against what it was built of."""
+    path = Path(model.path if isinstance(model, ModelSpec) else model)
+    if reference is None and path.suffix == SUFFIX:
+        raise ValueError(f"reference: expected the ONNX file that {path} was built of, got none")
+    if reference is None or not path.is_file():
+        return
+    origin, right = origin_of(path), Path(resolve(reference)[0].path)
+    if origin is not None and sha256_of(right) != origin.model_sha256:
+        raise ValueError(f"reference: expected the file that {path} was built of, got {right}")
 
 
 def samples_of(samples: Samples) -> list[Sample]:

@@ -39,6 +39,11 @@ HEADINGS = ("sample", "size", "max", "mean", "SAD")
     metavar="T",
     help="The largest mean deviation of a sample that passes, alpha being 0 to 1.",
 )
+@click.option(
+    "--reference",
+    metavar="FILE",
+    help="The ONNX file that MODEL was built of, to hold it against; an engine file needs it.",
+)
 @network_options
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document of the figures.")
@@ -46,6 +51,7 @@ def check(
     model: str,
     samples: str | None,
     tolerance: float,
+    reference: str | None,
     family: str | None,
     mode: Mode,
     size: Size | None,
@@ -66,6 +72,7 @@ def check(
       fastmatte check modnet.onnx --engine openvino --precision bf16
       fastmatte check modnet.onnx --precision bf16 --samples photos/ --tolerance 0.002
       fastmatte check rvm.onnx --json
+      fastmatte check modnet.engine --reference modnet.onnx
     """
     from fastmatte import proof
 
@@ -82,6 +89,7 @@ def check(
             size=size,
             refine=refine,
             threads=threads,
+            reference=reference,
             advance=lines.advance,
         )
     if as_json:

@@ -27,6 +27,8 @@ IN_ALL = (
     "Builder.build_serialized_network",
     "Builder.create_builder_config",
     "Builder.create_network",
+    "BuilderFlag.TF32",
+    "IBuilderConfig.clear_flag",
     "IBuilderConfig.create_timing_cache",
     "IBuilderConfig.get_timing_cache",
     "IBuilderConfig.set_flag",
@@ -188,6 +190,9 @@ def compile(graph: Path, *, precision: str, timing: bytes, progress: Progress) -
         raise ModelError(f"{graph.name}: {_refused(parser)}")
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+    # A product in TF32 has ten bits, float16's: fp32 would not be, and in a guided filter the
+    # difference of two means would be their rounding.
+    config.clear_flag(trt.BuilderFlag.TF32)
     if not typed and precision != "fp32":
         _hold_types(trt, network, config, precision)
     cache = config.create_timing_cache(timing)
