@@ -138,6 +138,27 @@ def test_auto_takes_the_fastest_that_passes(graph, tmp_path, tensorrt_role, monk
     assert "int8" not in [a.precision for a in built.attempts]
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "fed"), [("fp32", True, 1), ("int8", True, 2), ("auto", False, 1)]
+)
+def test_no_more_feeds_are_kept_than_are_calibrated_on(
+    graph, tmp_path, monkeypatch, kind, given, fed
+):
+    observing, seen = building.observe, []
+    monkeypatch.setattr(building, "CALIBRATED_ON", 2)
+    monkeypatch.setattr(proof, "BUILT_IN", ((SIZE, 1),))
+
+    def observe(*arguments, **options):
+        seen.append(observing(*arguments, **options))
+        return seen[-1]
+
+    monkeypatch.setattr(building, "observe", observe)
+    samples = PHOTOS if given else None
+    out = tmp_path / "x.onnx"
+    build(graph("normalised"), out, engine="onnxruntime", precision=kind, samples=samples)
+    assert [len(each.feeds) for each in seen] == [fed]
+
+
 def test_a_precision_that_was_asked_for_is_not_another(graph, tmp_path):
     with pytest.raises(fm.ModelError, match="ONNX Runtime cannot load it"):
         build(graph("normalised"), tmp_path / "x.onnx", engine="onnxruntime", precision="bf16")
@@ -163,7 +184,7 @@ def test_without_a_size_it_is_what_the_family_sees_of_1080p(graph, tmp_path):
 def test_a_recurrent_network_keeps_its_state(tmp_path):
     path = graphs.rvm(tmp_path / "rvm.onnx")
     out = tmp_path / "frozen.onnx"
-    report = build(path, out, engine="onnxruntime")
+    report = build(path, out, engine="onnxruntime", samples=PHOTOS[:1])
     assert report.passed, report
     shapes = {t.name: t.shape for t in fm.graph.read_signature(out).inputs}
     assert shapes["r4i"] == (1, 1, 4, 6)

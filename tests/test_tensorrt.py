@@ -8,6 +8,7 @@ import sys
 import types
 
 import fastmatte as fm
+import numpy as np
 import pytest
 from fastmatte.engines import tensorrt
 from fastmatte.engines.engine_file import EngineFacts, Machine, packed
@@ -171,6 +172,69 @@ def test_a_precision_that_a_version_has_not_is_refused():
     words = types.SimpleNamespace(__version__="8.5", BuilderFlag=object())
     with pytest.raises(fm.EngineError, match=r"tensorrt 8\.5 does not compute in bf16"):
         tensorrt._hold_types(words, None, None, "bf16")
+
+
+def test_no_driver_is_said_in_cudas_words(monkeypatch):
+    gpu = types.SimpleNamespace(missing=lambda: "the driver is for CUDA 11.4, and this needs 12.0")
+    monkeypatch.setitem(sys.modules, "tensorrt", Words)
+    monkeypatch.setitem(sys.modules, "fastmatte.cuda", gpu)
+    monkeypatch.setattr(fm, "cuda", gpu, raising=False)
+    with pytest.raises(fm.EngineError, match=r"tensorrt needs a GPU: the driver is for CUDA 11\.4"):
+        tensorrt.machine()
+    gpu.missing = lambda: None
+    gpu.devices = lambda: [types.SimpleNamespace(name="NVIDIA H200", capability=(9, 0))]
+    assert tensorrt.machine() == Machine("tensorrt", "8.5", "NVIDIA H200", "9.0")
+
+
+class Engine:
+    """An engine of one tensor in and one out, as far as memory and addresses go."""
+
+    num_io_tensors = 2
+    device_memory_size = 1 << 30
+
+    def __init__(self, context):
+        self.create_execution_context = lambda: context
+        self.get_tensor_name = ("input", "output").__getitem__
+        self.get_tensor_dtype = lambda name: "float32"
+        self.get_tensor_shape = lambda name: (1, 3 if name == "input" else 1, 64, 96)
+        self.get_tensor_mode = lambda name: name == "input"
+
+
+def opened(context, lines=()):
+    trt = types.SimpleNamespace(
+        nptype=np.dtype, TensorIOMode=types.SimpleNamespace(INPUT=True), ILogger=Words.ILogger
+    )
+    gpu = types.SimpleNamespace(free_memory=lambda: 123)
+    log = tensorrt.Log(trt)
+    log.lines += lines
+    facts = EngineFacts(
+        Machine("tensorrt", "8.5", "a GPU", "7.5"), "ab", "modnet", "fp16", (64, 96)
+    )
+    return tensorrt.TensorRt(trt, gpu, log, None, Engine(context), facts, 1)
+
+
+def test_too_little_memory_says_how_much():
+    engine = opened(None, ["out of memory"])
+    assert [str(tensor) for tensor in engine.signature.inputs] == ["input float32 [1, 3, 64, 96]"]
+    assert [str(tensor) for tensor in engine.signature.outputs] == ["output float32 [1, 1, 64, 96]"]
+    with pytest.raises(fm.EngineError) as caught:
+        engine.enqueuer()
+    assert str(caught.value) == (
+        "tensorrt: it wants 1073741824 bytes on the GPU, of which 123 are free: out of memory"
+    )
+
+
+def test_what_is_enqueued_has_every_address():
+    calls = []
+    context = types.SimpleNamespace(
+        set_tensor_address=lambda *call: calls.append(call),
+        execute_async_v3=lambda stream: stream == 7,
+    )
+    enqueue = opened(context, ["misaligned"]).enqueuer()
+    enqueue({"input": 16, "output": 32}, 7)
+    assert calls == [("input", 16), ("output", 32)]
+    with pytest.raises(fm.EngineError, match="tensorrt: the engine failed: misaligned"):
+        enqueue({"input": 16, "output": 32}, 8)
 
 
 def test_an_onnx_file_is_no_engine(graph):

@@ -44,6 +44,8 @@ CANDIDATES: dict[Target, tuple[Precision, ...]] = {
     "onnxruntime": ("fp32", "fp16", "int8"),
     "openvino": ("fp32", "fp16", "int8"),
 }
+#: Feeds that int8 is calibrated on at most: each lies in memory.
+CALIBRATED_ON = 64
 #: Runs before a time is taken, and of which the median is.
 WARM_UP, RUNS = 3, 15
 #: A lower precision is taken for no less: two runs of one engine differ by as much.
@@ -290,7 +292,10 @@ class _Job:
         """
         start = perf_counter()
         self.progress("feeding the network in fp32", None)
-        seen = observe(self.spec, self.samples, threads=self.threads, size=size)
+        calibrates = self.own and precision in ("int8", "auto")
+        fed = self.samples if calibrates else self.samples[:1]
+        kept = CALIBRATED_ON if calibrates else 1
+        seen = observe(self.spec, fed, threads=self.threads, size=size, kept=kept)
         self.progress("freezing the graph", None)
         frozen = folder / "frozen.onnx"
         shapes = {name: array.shape for name, array in seen.feeds[-1].items()}

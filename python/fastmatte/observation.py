@@ -22,7 +22,7 @@ class Observation:
 
     size:      (height, width) of the network's input.
     constants: inputs that stay as they are, by name, such as a ratio.
-    feeds:     all other inputs by name, one for each image.
+    feeds:     all other inputs by name, one for each of the latest images.
     """
 
     family: Family
@@ -32,23 +32,30 @@ class Observation:
 
 
 def observe(
-    spec: ModelSpec, samples: Sequence[Sample], *, threads: int, size: Size | None = None
+    spec: ModelSpec,
+    samples: Sequence[Sample],
+    *,
+    threads: int,
+    size: Size | None = None,
+    kept: int = 1,
 ) -> Observation:
     """Feed a network with samples, as the frames of one video, in ONNX Runtime.
 
     spec: as for a Matter, of a file that is there.
     size: (height, width) of the network's input; None for what it sees of a 1080p frame.
+    kept: how many feeds are kept: at full resolution each is tens of megabytes.
 
     Raises what a Matter raises for the model, and what the samples' readers raise.
     """
     path = Path(spec.path)
-    engine = Recording(ENGINES["onnxruntime"].open(path, precision="fp32", threads=threads))
+    engine = Recording(ENGINES["onnxruntime"].open(path, precision="fp32", threads=threads), kept)
     family, _ = choose_family(spec, engine.signature)
     size = size or family.input_size(engine.signature, spec, COMMON_FRAME)
     pipeline = Pipeline(engine, family, replace(spec, size=size), "fast", None, threads)
     size = pipeline.input_size(COMMON_FRAME)
     runner = pipeline.runner(size, COMMON_FRAME)
-    for sample in samples:
+    # Once more, for the first run of a recurrent network has no state of full size yet.
+    for sample in (*samples, samples[-1]):
         image = colours_of(sample.read(), "rgb")
         reader = sample.guides.get(family.guidance or "")
         trimap = reader() if reader and family.guidance == "trimap" else None

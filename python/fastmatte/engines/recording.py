@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Mapping
 
 from fastmatte.arrays import Array
@@ -11,11 +12,12 @@ from fastmatte.engines.base import Binding, Engine
 class Recording:
     """Another engine, and copies of the inputs of each of its runs.
 
-    feeds:     inputs by name, one for each run.
+    feeds:     inputs by name, one for each of the latest runs.
     constants: names of the inputs that whoever fed it said are constant.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, kept: int) -> None:
+        """Wrap an engine; kept is how many runs are remembered."""
         self._engine = engine
         self.name = engine.name
         self.version = engine.version
@@ -24,7 +26,7 @@ class Recording:
         self.threads = engine.threads
         self.signature = engine.signature
         self.sizes_kept = engine.sizes_kept
-        self.feeds: list[dict[str, Array]] = []
+        self.feeds: deque[dict[str, Array]] = deque(maxlen=kept)
         self.constants: set[str] = set()
 
     def bind(

@@ -7,6 +7,7 @@ are fastmatte.cuda's. What one end of these versions lacks is asked for by prese
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ WORKSPACE_BYTES = 2 << 30
 MOST_OF_TOPK = 3840
 
 Progress = Callable[[str, float], None]
+#: Addresses by name, and a stream's.
+Enqueue = Callable[[Mapping[str, int], int], None]
 
 
 def version() -> str | None:
@@ -139,8 +142,9 @@ def machine() -> Machine:
     Raises EngineError where there is no tensorrt, no GPU, or no driver that is new enough.
     """
     trt, gpu = _tensorrt(), _gpu()
-    device = gpu.device()
-    return Machine("tensorrt", trt.__version__, device.name, device.compute_capability)
+    device = gpu.devices()[0]
+    major, minor = device.capability
+    return Machine("tensorrt", trt.__version__, device.name, f"{major}.{minor}")
 
 
 def refusal(graph: Path) -> str | None:
@@ -253,14 +257,31 @@ class TensorRt:
     ) -> Bound:
         """Give the engine memory on the GPU, and tie arrays to it."""
         require_bindable(self.signature, inputs, outputs)
+        return Bound(self._gpu, self.enqueuer(), self.signature, inputs, outputs)
+
+    def enqueuer(self) -> Enqueue:
+        """Return what enqueues a run, with memory for activations of its own.
+
+        It takes the address on the GPU of every input and output, by name, and that of a stream:
+        what fastmatte.cuda's Pipeline captures into its graph.
+
+        Raises EngineError with the bytes wanted and free where they are too few.
+        """
         engine = self._engine
         context = engine.create_execution_context()
         if context is None:
             newer = hasattr(engine, "device_memory_size_v2")
             wanted = engine.device_memory_size_v2 if newer else engine.device_memory_size
-            free = self._gpu.device().free_bytes
+            free = self._gpu.free_memory()
             raise self._log.failure(f"it wants {wanted} bytes on the GPU, of which {free} are free")
-        return Bound(self._gpu, self._log, context, self.signature, inputs, outputs)
+
+        def enqueue(addresses: Mapping[str, int], stream: int) -> None:
+            for name, address in addresses.items():
+                context.set_tensor_address(name, address)
+            if not context.execute_async_v3(stream):
+                raise self._log.failure("the engine failed")
+
+        return enqueue
 
     def run(
         self, inputs: Mapping[str, Array], *, constants: Collection[str] = ()
@@ -275,40 +296,35 @@ class TensorRt:
 
 
 class Bound:
-    """Arrays of the host, each with its own memory on the GPU, and the stream they travel on."""
+    """Arrays of the host, and the stream on which they travel to the GPU and back."""
 
     def __init__(
         self,
         gpu: Any,
-        log: Log,
-        context: Any,
+        enqueue: Enqueue,
         signature: Signature,
         inputs: Mapping[str, Array],
         outputs: Mapping[str, Array],
     ) -> None:
-        self._log = log
-        self._context = context
+        self._gpu = gpu
+        self._enqueue = enqueue
         self._stream = gpu.Stream()
         self._inputs, self._outputs = dict(inputs), dict(outputs)
         # Outputs that nobody wants need memory all the same.
-        self._buffers = {
-            tensor.name: gpu.DeviceBuffer(
-                int(np.prod(tensor.shape)) * np.dtype(tensor.dtype).itemsize  # type: ignore[arg-type]
-            )
-            for tensor in (*signature.inputs, *signature.outputs)
+        self._results = {
+            tensor.name: gpu.empty(tensor.shape, tensor.dtype, stream=self._stream)
+            for tensor in signature.outputs
         }
-        for name, buffer in self._buffers.items():
-            context.set_tensor_address(name, buffer.ptr)
 
     def run(self) -> None:
         """Upload, run, download, and wait."""
-        for name, array in self._inputs.items():
-            self._buffers[name].upload(array, self._stream)
-        if not self._context.execute_async_v3(self._stream.handle):
-            raise self._log.failure("the engine failed")
+        stream = self._stream
+        given = {n: self._gpu.to_device(a, stream=stream) for n, a in self._inputs.items()}
+        arrays = given | self._results
+        self._enqueue({name: array.ptr for name, array in arrays.items()}, stream.ptr)
         for name, array in self._outputs.items():
-            self._buffers[name].download(array, self._stream)
-        self._stream.synchronize()
+            np.copyto(array, self._results[name].numpy(stream=stream))
+        stream.synchronize()
 
 
 class Log:
@@ -352,19 +368,21 @@ def _tensorrt() -> Any:
 
 
 def _gpu() -> Any:
-    """Return fastmatte.cuda, which has device(), Stream and DeviceBuffer.
+    """Return fastmatte.cuda; raise EngineError where it, a driver or a GPU is missing.
 
-    device() gives name, compute_capability and free_bytes, and raises EngineError where there is no
-    driver, or one too old; a Stream has handle and synchronize(); a DeviceBuffer of so many bytes
-    has ptr, nbytes, upload(array, stream) and download(array, stream).
+    All that is used of it: missing(), devices() and free_memory(); Stream(), which has ptr and
+    synchronize(); empty() and to_device(), whose arrays have ptr and numpy().
     """
     try:
-        from fastmatte import cuda  # type: ignore[attr-defined]
+        cuda = import_module("fastmatte.cuda")
     except ImportError as error:
         raise EngineError(
             f"tensorrt needs fastmatte built with CUDA, and this one is not ({error}): install it "
             "where nvcc is found"
         ) from error
+    lacking = cuda.missing()
+    if lacking is not None:
+        raise EngineError(f"tensorrt needs a GPU: {lacking}")
     return cuda
 
 

@@ -40,7 +40,9 @@ FIRST_OPSET_WITH_BFLOAT16 = 13
 
 #: Arithmetic that an island spreads through: it takes as long in float32 where it is memory-bound,
 #: and there is hardly any of it between two convolutions.
-ELEMENTWISE = frozenset({"Abs", "Add", "Div", "Mean", "Mul", "Neg", "Sub", "Sum"})
+ELEMENTWISE = frozenset(
+    {"Abs", "Add", "Div", "Mean", "Mul", "Neg", "Pow", "Reciprocal", "Sqrt", "Sub", "Sum"}
+)
 #: Convolutions and products end an island: this is where the time goes.
 DENSE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
@@ -260,13 +262,10 @@ class _Lowering:
         while waiting:
             for name in waiting.pop().output:
                 for user in self._users[name]:
-                    if id(user) in seen:
-                        continue
-                    if user.op_type in ELEMENTWISE | self._islands.operators:
+                    if id(user) not in seen and user.op_type in ELEMENTWISE:
                         seen.add(id(user))
+                        waiting.append(user)
                         yield user
-                        if user.op_type in ELEMENTWISE or user.op_type in ("Pow", "Sqrt"):
-                            waiting.append(user)
 
     def _ends(self) -> Iterator[Any]:
         """Yield what lies between the last dense convolutions and the outputs."""
