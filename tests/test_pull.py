@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -47,6 +48,9 @@ class Server(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_port}/file"
 
+        #: Whether every answer begins at the file's own beginning, whatever it says of itself.
+        self.lies = False
+
     def handle_error(self, request, client_address):
         """A client that is gone is part of the test."""
 
@@ -77,10 +81,11 @@ class Handler(BaseHTTPRequestHandler):
         if start >= len(server.body):
             self.send_error(416)
             return
-        part = server.body[start:]
+        part = server.body[0 if server.lies else start :]
         self.send_response(206 if start else 200)
         if server.length:
-            self.send_header("Content-Length", str(len(part)))
+            length = len(part) if server.length is True else server.length
+            self.send_header("Content-Length", str(length))
         self.end_headers()
         if server.pause:
             time.sleep(server.pause)
@@ -216,6 +221,41 @@ def test_a_server_that_says_no_length_is_believed_by_the_published_one(known, se
     server.length = False
     server.cuts = [1_500_000]
     assert fm.models.pull(NAME).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("length", ["many", "-5", ""])
+def test_a_length_that_is_none_is_no_length(known, server, length):
+    known()
+    server.length = length
+    assert fm.models.pull(NAME).read_bytes() == BODY
+
+
+def test_a_server_that_begins_anew_each_time_is_given_up(known, server):
+    known()
+    server.ranges = False
+    server.cuts = [1_000_000, 1_200_000] * 9
+    with pytest.raises(fm.ModelError, match="the connection was cut"):
+        fm.models.pull(NAME)
+    assert len(server.asked) == 3
+
+
+def test_an_answer_that_is_not_the_part_asked_for_is_thrown_away(known, server):
+    known()
+    server.lies = True
+    server.cuts = [1_500_000]
+    assert fm.models.pull(NAME).read_bytes() == BODY
+    assert server.asked == [None, "bytes=1500000-", None]
+
+
+def test_a_silent_server_is_no_fault_of_the_disks(known, monkeypatch):
+    known()
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: broken())
+
+    def broken():
+        raise ssl.SSLError(8, "EOF occurred in violation of protocol")
+
+    with pytest.raises(fm.ModelError, match=r"/file: EOF occurred in violation of protocol\.\n"):
+        fm.models.pull(NAME)
 
 
 def test_where_nobody_says_how_long_it_is_the_hash_decides(known, server):

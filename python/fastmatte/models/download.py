@@ -84,16 +84,15 @@ def _fetch(model: KnownModel, path: Path, report: Progress) -> None:
     """Download, verify and rename. What is left of earlier tries is used if it proves right."""
     assert model.download is not None
     part = path.with_name(f"{path.name}.part")
-    resumed = _size(part) > 0
-    _receive(model, part, report)
-    size = _size(part)
-    wrong = first_wrong(part, model.download.hashes, lambda done: report("verifying", done, size))
+    resumed = _receive(model, part, report)
+    wrong = _first_wrong(model.download, part, report)
+    if wrong and resumed:
+        # What was there, or came then, may have been of another file.
+        part.unlink()
+        _receive(model, part, report)
+        wrong = _first_wrong(model.download, part, report)
     if wrong:
         part.unlink()
-        if resumed:
-            # What was there may have been of another file.
-            _fetch(model, path, report)
-            return
         raise ModelError(
             f"{model.download.url}: not the file that is published as {model.name}: {wrong}.\n"
             "Nothing of it was kept."
@@ -102,8 +101,16 @@ def _fetch(model: KnownModel, path: Path, report: Progress) -> None:
     mark_verified(path, model.download.hashes)
 
 
-def _receive(model: KnownModel, part: Path, report: Progress) -> None:
-    """Go on with a download until it is complete, as long as every try brings something."""
+def _first_wrong(download: Download, part: Path, report: Progress) -> str:
+    size = _size(part)
+    return first_wrong(part, download.hashes, lambda done: report("verifying", done, size))
+
+
+def _receive(model: KnownModel, part: Path, report: Progress) -> bool:
+    """Go on with a download until it is complete, as long as every try brings more.
+
+    Returns whether some of it had been there before the last answer.
+    """
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
 
@@ -112,7 +119,7 @@ def _receive(model: KnownModel, part: Path, report: Progress) -> None:
         before = _size(part)
         try:
             if _transfer(model.download, part, report):
-                return
+                return before > 0
             reason = "the connection was cut"
         except HTTPError as error:
             # Nothing beyond what is there: it is complete, or of another file.
@@ -122,10 +129,11 @@ def _receive(model: KnownModel, part: Path, report: Progress) -> None:
             reason = f"the server says {error.code} {error.reason}"
         except URLError as error:
             reason = str(getattr(error.reason, "strerror", None) or error.reason)
-        except (ConnectionError, TimeoutError, HTTPException) as error:
+        except HTTPException as error:
             reason = str(error) or type(error).__name__
         kept = _size(part)
-        if kept == before:
+        # Less is of a server that begins anew each time.
+        if kept <= before:
             again = f"The next pull goes on after the {kept} bytes that are here.\n" if kept else ""
             raise ModelError(f"{model.download.url}: {reason}.\n{again}{by_hand(model)}")
 
@@ -133,6 +141,7 @@ def _receive(model: KnownModel, part: Path, report: Progress) -> None:
 def _transfer(download: Download, part: Path, report: Progress) -> bool:
     """Append what is missing, in one request; say whether that is all of it."""
     from http.client import HTTPException
+    from urllib.error import URLError
     from urllib.request import Request, urlopen
 
     start = _size(part)
@@ -141,12 +150,17 @@ def _transfer(download: Download, part: Path, report: Progress) -> bool:
     headers = {"User-Agent": f"fastmatte/{__version__}"}
     if start:
         headers["Range"] = f"bytes={start}-"
-    response: HTTPResponse
-    with urlopen(Request(download.url, headers=headers), timeout=TIMEOUT) as response:
+    try:
+        response: HTTPResponse = urlopen(Request(download.url, headers=headers), timeout=TIMEOUT)
+    except URLError:
+        raise
+    except OSError as error:  # while waiting for the answer; later ones are the disk's
+        raise URLError(error) from error
+    with response:
         if response.status != 206:
             start = 0  # It knows no ranges, and sends everything once more.
-        length = response.headers.get("Content-Length")
-        total = download.size if length is None else start + int(length)
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() else download.size
         with part.open("ab" if start else "wb") as file:
             report("downloading", start, total)
             while True:
