@@ -81,6 +81,8 @@ def test_small_images_are_interpolated_for_the_network(graph):
         ((600, 500), (576, 480)),  # neither smaller nor larger all over: kept
         ((100, 4000), (96, 4000)),
         ((20, 700), (32, 672)),
+        ((1, 37), (512, 2048)),  # enlarged strips are squashed
+        ((40, 1), (2048, 512)),
     ],
 )
 def test_modnet_size_rule(frame, expected):

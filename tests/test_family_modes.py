@@ -7,8 +7,9 @@ channels, neighbours and borders all show in alpha.
 
 from __future__ import annotations
 
+import hashlib
 import lzma
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -20,6 +21,7 @@ import onnxruntime
 import oracles
 import pytest
 from fastmatte.models import FAMILIES
+from fastmatte.models.catalogue import CATALOGUE
 from fastmatte.models.resampling import resample
 from fastmatte.shots import ShotDetector
 from PIL import Image
@@ -369,6 +371,9 @@ def test_fast_resizes_once_and_unrounded(contract, family):
         ("pp-matting-512", (31, 700), (32, 672)),
         ("pp-matting-1024", (1025, 2000), (1024, 1984)),
         ("paddle-modnet", (10, 10), (512, 512)),
+        ("paddle-modnet", (3, 700), (512, 2048)),
+        ("paddle-modnet", (5000, 1000), (2560, 512)),
+        ("pp-humanmatting", (37, 1), (8192, 2048)),
         ("bgmv2-refine", (1, 1081), (4, 1084)),
         ("vitmatte", (32, 33), (32, 64)),
         ("dim", (9, 7680), (4, 3840)),
@@ -521,6 +526,52 @@ def test_paddle_graphs_of_fixed_size_are_fed_alike(tmp_path):
         assert np.abs(alpha - expected).max() < (1 / 255 if mode == "reference" else 2e-5)
 
 
+@pytest.mark.parametrize(
+    ("size", "family"),
+    [
+        ((512, 512), "modnet"),
+        ((512, 896), "modnet"),
+        ((256, 320), "modnet"),
+        ((256, 256), "mmnet"),
+        ((320, 320), "salient"),
+    ],
+)
+def test_a_modnet_whose_size_was_fixed_is_one_still(tmp_path, size, family):
+    contract = {"inputs": {"input": (1, 3, *size)}, "outputs": ["output"]}
+    path = graphs.contract(tmp_path / "fixed.onnx", **contract)
+    assert fm.Matter(path).info.family == family
+
+
+def test_a_frozen_modnet_gives_the_same_alpha(contract, tmp_path):
+    image = photo(300, 400)
+    whole = fm.Matter(contract("modnet"), refine="none")
+    height, width = 512, 672
+    frozen = tmp_path / "frozen.onnx"
+    fm.graph.freeze(contract("modnet"), frozen, shapes={"input": (1, 3, height, width)})
+    matter = fm.Matter(frozen, refine="none")
+    assert matter.info.family_reason == "input of fixed size 512 x 672, output of one channel"
+    np.testing.assert_allclose(matter.alpha(image), whole.alpha(image), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(500, 512), ("h", 512)])
+def test_no_modnet_takes_such_a_size(tmp_path, size):
+    contract = {"inputs": {"input": (1, 3, *size)}, "outputs": ["output"]}
+    with pytest.raises(fm.ModelError, match="fits no known family"):
+        fm.Matter(graphs.contract(tmp_path / "odd.onnx", **contract))
+
+
+def test_a_published_file_is_known_by_its_hash(contract, monkeypatch):
+    path = contract("large")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    row = CATALOGUE["isnet-anime"]
+    download = replace(row.download, hashes=(f"sha256:{digest}",))
+    monkeypatch.setitem(CATALOGUE, row.name, replace(row, download=download))
+    info = fm.Matter(path).info
+    assert info.family == "isnet-anime"
+    assert info.family_reason == "its hash is that of isnet-anime, from the catalogue"
+    assert fm.Matter(path, family="bria-rmbg").info.family == "bria-rmbg"
+
+
 def test_channels_may_be_left_open_where_names_tell(tmp_path):
     path = graphs.contract(tmp_path / "open.onnx", **graphs.CONTRACTS["vitmatte-hf"])
     model = onnx.load(path)
@@ -667,6 +718,23 @@ def test_a_size_by_hand_holds_in_both_modes(contract, mode):
     unknown = trimap == 128
     apart = np.abs(alpha - cv2.resize(plane, (70, 50)))[unknown]
     assert apart.mean() < 0.02
+
+
+@pytest.mark.parametrize("kind", ["rvm", "bgmv2-refine"])
+def test_a_stream_recovers_from_a_frame_that_failed(tmp_path, kind):
+    path = tmp_path / "net.onnx"
+    path = graphs.rvm(path) if kind == "rvm" else graphs.contract(path, **graphs.CONTRACTS[kind])
+    matter = fm.Matter(graphs.broken_by_black(path))
+    frames = [photo(48, 64, s) // 2 + 1 for s in range(3)]
+    plates = [photo(48, 64, s) for s in (8, 9)]
+    black = np.zeros_like(frames[0])
+    first, other = ({}, {}) if kind == "rvm" else ({"background": p} for p in plates)
+    with matter.stream(**first, cuts="ignore") as stream:
+        stream(frames[0])
+        with pytest.raises(fm.ModelError, match="no alpha"):
+            stream(black, **other)
+        expected = matter.alpha(frames[1], **first)
+        np.testing.assert_array_equal(stream(frames[1]).alpha, expected)
 
 
 # RVM.

@@ -91,7 +91,7 @@ class Stream:
                     one before. Give another array for another scene: what lies in the one there
                     was is read once.
 
-        Raises as calling a Matter does.
+        Raises as calling a Matter does. Where network or output failed, the state starts afresh.
         """
         colours = colours_of(frame, self._pixel_format, self._buffers_for(frame))
         if self._runner is None or not self._pipeline.family.recurrent:
@@ -123,9 +123,14 @@ class Stream:
             self._runner.reset()
         if self._matte is not None:
             self._matte.expire()
-        alpha = self._pipeline.lend(
-            self._runner, colours, self._order, guidance, self._buffers, self._clock
-        )
+        try:
+            alpha = self._pipeline.lend(
+                self._runner, colours, self._order, guidance, self._buffers, self._clock
+            )
+        except BaseException:
+            # It may hold a state that is not a number, or half of another background.
+            self._runner = self._fed = None
+            raise
         self._background = self._fed = background
         self._clock.frames += 1
         own = self._runner.foreground

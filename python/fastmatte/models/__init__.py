@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastmatte.engines.base import Signature
 from fastmatte.errors import ModelError
 from fastmatte.models.bgmv2 import BGMV2
@@ -17,8 +19,9 @@ from fastmatte.models.salient import SALIENT
 from fastmatte.models.selfie import MMNET, SELFIE
 from fastmatte.models.softmax import SOFTMAX
 from fastmatte.models.spec import ModelSpec
-from fastmatte.models.store import cache_folder, is_local, path_of
+from fastmatte.models.store import cache_folder, is_local, path_of, recognised
 from fastmatte.models.vitmatte import VITMATTE, VITMATTE_TRANSFORMERS
+from fastmatte.origin import sha256_of
 
 FAMILIES: dict[str, Family] = {
     family.name: family
@@ -59,6 +62,9 @@ __all__ = [
 def choose_family(spec: ModelSpec, signature: Signature) -> tuple[Family, str]:
     """Return the family of a graph, and why: what the spec says, else what the graph shows.
 
+    Where the graph fits several, as those do that differ in nothing but their normalisation, a file
+    that was published is still known by its hash.
+
     Raises ValueError for a family nobody knows, ModelError where the graph fits none or several.
     """
     if spec.family is not None:
@@ -71,6 +77,10 @@ def choose_family(spec: ModelSpec, signature: Signature) -> tuple[Family, str]:
     if len(found) == 1:
         [(name, reason)] = found.items()
         return FAMILIES[name], reason
+    published = recognised(sha256_of(Path(spec.path)))
+    if published is not None and published.spec.family is not None:
+        reason = f"its hash is that of {published.name}, from the catalogue"
+        return FAMILIES[published.spec.family], reason
     fit = "fits several families: " + ", ".join(found) if found else "fits no known family"
     which = "Choose one of" if found else "Known families"
     width = max(map(len, FAMILIES))

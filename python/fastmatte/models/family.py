@@ -44,6 +44,9 @@ IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 #: The frame whose size decides for a network that is built for one size, where nobody names one:
 #: what cameras and films give most.
 COMMON_FRAME: Size = (1080, 1920)
+#: Strips longer than this many short sides are squashed where they are enlarged: 3 x 700 pixels
+#: would become 61 million, and show a network no person all the same.
+LONGEST_ASPECT = 4.0
 
 #: "reference" does what the authors' own scripts do, "fast" what serves the alpha best.
 Mode = Literal["fast", "reference"]
@@ -167,6 +170,14 @@ def image_layout(tensor: TensorInfo, channels: int = 3) -> Layout | None:
 def sides_of(tensor: TensorInfo, layout: Layout) -> tuple[int | str | None, ...]:
     """Return height and width of a 4-D tensor, each a number, a name or None."""
     return tensor.shape[2:] if layout == "nchw" else tensor.shape[1:3]
+
+
+def squashed(size: Size, frame: Size, multiple: int) -> Size:
+    """Return a size in multiples for a thin frame: no side without pixels, none grown too long."""
+    height, width = (max(multiple, side) for side in size)
+    most = int(max(*frame, LONGEST_ASPECT * min(height, width)))
+    most -= most % multiple
+    return min(height, most), min(width, most)
 
 
 def names_of(tensors: Iterable[TensorInfo]) -> set[str]:

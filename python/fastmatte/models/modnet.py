@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from fastmatte.arrays import Layout, Size
 from fastmatte.engines.base import Signature
-from fastmatte.models.family import MINUS_ONE_TO_ONE, channels_of, sides_of
+from fastmatte.models.family import MINUS_ONE_TO_ONE, channels_of, sides_of, squashed
 from fastmatte.models.feedforward import Feedforward
 from fastmatte.models.reference import Reference
+from fastmatte.models.salient import LARGE, SQUARES
+from fastmatte.models.selfie import SQUARE
 
 #: The short side the authors' own scripts run at.
 SIDE = 512
 MULTIPLE = 32
+#: Sides of squares that other families take under these names, and MODNet's exports seldom.
+OTHERS = (*SQUARES, *SQUARE, LARGE)
 
 
 def matches(signature: Signature, layout: Layout) -> str | None:
-    """Match the official export: "input" of open size to a one-channel "output"."""
+    """Match the official export, "input" to a one-channel "output", and what was made of it by
+    fixing its size.
+    """
     source, result = signature.inputs[0], signature.outputs[0]
     if len(signature.outputs) > 1:
         return None
@@ -22,9 +28,14 @@ def matches(signature: Signature, layout: Layout) -> str | None:
         return None
     if channels_of(result, layout) != 1:
         return None
-    if any(isinstance(side, int) for side in sides_of(source, layout)):
+    height, width = sides_of(source, layout)
+    if not isinstance(height, int) and not isinstance(width, int):
+        return "input [N, 3, height, width] of open size, output of one channel"
+    if not isinstance(height, int) or not isinstance(width, int):
         return None
-    return "input [N, 3, height, width] of open size, output of one channel"
+    if height % MULTIPLE or width % MULTIPLE or (height == width and height in OTHERS):
+        return None
+    return f"input of fixed size {height} x {width}, output of one channel"
 
 
 def script_size(frame: Size) -> Size:
@@ -39,9 +50,8 @@ def script_size(frame: Size) -> Size:
 
 
 def dynamic_size(frame: Size) -> Size:
-    """Do as the script does, but leave no side of a thin frame without pixels."""
-    height, width = script_size(frame)
-    return max(MULTIPLE, height), max(MULTIPLE, width)
+    """Do as the script does, but with thin frames, as they are squashed."""
+    return squashed(script_size(frame), frame, MULTIPLE)
 
 
 MODNET = Feedforward(

@@ -7,7 +7,7 @@ from functools import partial
 
 from fastmatte.arrays import Layout, Size
 from fastmatte.engines.base import Signature
-from fastmatte.models.family import MINUS_ONE_TO_ONE, channels_of, sides_of
+from fastmatte.models.family import MINUS_ONE_TO_ONE, channels_of, sides_of, squashed
 from fastmatte.models.feedforward import Feedforward
 from fastmatte.models.reference import Reference, SizeRule
 
@@ -49,13 +49,8 @@ def floored(multiple: int) -> SizeRule:
 
 
 def at_once(first: SizeRule, multiple: int) -> SizeRule:
-    """Return both steps as one, which leaves no side of a thin frame without pixels."""
-
-    def rule(frame: Size) -> Size:
-        height, width = floored(multiple)(first(frame))
-        return max(multiple, height), max(multiple, width)
-
-    return rule
+    """Return both steps as one, and thin frames squashed."""
+    return lambda frame: squashed(floored(multiple)(first(frame)), frame, multiple)
 
 
 def family(

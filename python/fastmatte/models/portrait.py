@@ -10,14 +10,12 @@ import math
 
 from fastmatte.arrays import Layout, Size
 from fastmatte.engines.base import Signature
-from fastmatte.models.family import MINUS_ONE_TO_ONE
+from fastmatte.models.family import LONGEST_ASPECT, MINUS_ONE_TO_ONE
 from fastmatte.models.feedforward import Feedforward
 
 #: Every frame is seen at about as many pixels as a square of this side, so that each takes as long.
 SIDE = 512
 MULTIPLE = 32
-#: Frames longer than this are squashed: too thin a strip would show the network no person.
-LONGEST_ASPECT = 4.0
 HALF = "half"
 
 
