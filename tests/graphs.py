@@ -87,6 +87,16 @@ def rvm_half(path):
     return halved(rvm(path), keep=("downsample_ratio",))
 
 
+def rvm_states(path, height, width):
+    """States of a coarse frame of this size, fixed; frames are of any."""
+    model = onnx.load(rvm(path))
+    for k, value in enumerate(model.graph.input[1:5], 1):
+        for axis, side in enumerate((1, 1, -(-height // 2**k), -(-width // 2**k))):
+            value.type.tensor_type.shape.dim[axis].dim_value = side
+    onnx.save(model, path)
+    return path
+
+
 def rvm_frozen(path):
     """Made ready by constants: no downsample_ratio, every size fixed."""
     model = onnx.load(rvm(path))

@@ -589,6 +589,8 @@ def test_channels_may_be_left_open_where_names_tell(tmp_path):
         ("modnet", {"trimap": trimap_of(20, 30)}, ValueError, "trimap: expected none, for family"),
         ("modnet", {"background": photo(20, 30)}, ValueError, "background: expected none"),
         ("dim", {}, ValueError, "trimap: expected a trimap, (H, W) uint8 of 0, 128 and 255;"),
+        ("dim", {}, ValueError, "(--trimap, --trimap-from), for family 'dim'; got none"),
+        ("bgmv2-base", {}, ValueError, "(--background-plate), for family 'bgmv2-base'; got none"),
         (
             "dim",
             {"trimap": trimap_of(20, 30), "background": photo(20, 30)},
@@ -763,6 +765,20 @@ def test_rvm_frozen_by_constants_is_fed_what_it_has(graph):
             np.testing.assert_array_equal(stream(frame).alpha, expected(frame).alpha)
     with pytest.raises(ValueError, match="downsample_ratio: expected None, fixed in the graph"):
         fm.Matter(fm.ModelSpec(graph("rvm_frozen"), downsample_ratio=0.5))
+
+
+def test_states_of_another_size_are_named(tmp_path):
+    path = graphs.rvm_states(tmp_path / "rvm.onnx", 45, 61)
+    matter = fm.Matter(path)
+    with matter.stream() as stream:
+        for seed in range(2):
+            assert stream(photo(45, 61, seed)).alpha.shape == (45, 61)
+    said = r"image: expected one whose state r1i is 23 x 31, .* got 48 x 64, whose is 24 x 32 at a"
+    with pytest.raises(ValueError, match=said):
+        matter.alpha(photo(48, 64))
+    spec = fm.ModelSpec(path, downsample_ratio=0.25)
+    with pytest.raises(ValueError, match=r"whose is 6 x 8 at a downsample_ratio of 0\.25"):
+        fm.Matter(spec).alpha(photo(45, 61))
 
 
 @pytest.mark.parametrize(

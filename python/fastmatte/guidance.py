@@ -25,8 +25,9 @@ MOST_BAND = 0.25
 
 WANTED = {
     "trimap": "a trimap, (H, W) uint8 of 0, 128 and 255; fastmatte.kernels.trimap makes one from "
-    "an alpha, Matter(..., trimap_from=MODEL) from another network's",
-    "background": "the scene without its subject, an image of the same size and pixel format",
+    "an alpha, Matter(..., trimap_from=MODEL) from another network's (--trimap, --trimap-from)",
+    "background": "the scene without its subject, an image of the same size and pixel format "
+    "(--background-plate)",
 }
 
 _ALLOWED = np.isin(np.arange(256), (BACKGROUND, UNKNOWN, FOREGROUND))

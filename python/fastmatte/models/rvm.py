@@ -82,8 +82,35 @@ class Rvm:
         """Make two bindings that hand the recurrent state back and forth.
 
         The authors' script does nothing to a frame but divide it by 255: both modes are this.
+        Raises ValueError where the graph has states of another size than the frame's.
         """
+        require_states(engine.signature, size, ratio_of(spec, size))
         return Runner(engine, spec, size, threads)
+
+
+def ratio_of(spec: ModelSpec, size: Size) -> float:
+    """Return the downsample_ratio for frames of this size: the user's, else the authors' rule."""
+    return spec.downsample_ratio or min(COARSE_SIDE / max(size), 1.0)
+
+
+def require_states(signature: Signature, size: Size, ratio: float) -> None:
+    """Raise ValueError where a graph fixes states to a size that these frames do not have.
+
+    The k-th has a 2^k-th of the coarse frame's sides, rounded up.
+    """
+    if "downsample_ratio" not in names_of(signature.inputs):
+        return  # Then it is in the graph, and only the engine knows it.
+    coarse = [int(np.float32(side) * np.float32(ratio)) for side in size]
+    states = {t.name: sides_of(t, "nchw") for t in signature.inputs if t.name in STATES_IN}
+    for k, name in enumerate(STATES_IN, 1):
+        own = tuple(-(-side // 2**k) for side in coarse)
+        if any(isinstance(a, int) and a != b for a, b in zip(states[name], own, strict=True)):
+            fixed = " x ".join(map(str, states[name]))
+            raise ValueError(
+                f"image: expected one whose state {name} is {fixed}, fixed in the graph, got "
+                f"{size[0]} x {size[1]}, whose is {own[0]} x {own[1]} at a downsample_ratio of "
+                f"{ratio:.4g}"
+            )
 
 
 class Runner:
@@ -101,8 +128,7 @@ class Runner:
         self._src: AnyTensor = np.empty((1, 3, height, width), self._dtype)
         self._fixed: dict[str, Array] = {"src": self._src}
         if "downsample_ratio" in dtypes:
-            ratio = spec.downsample_ratio or min(COARSE_SIDE / max(size), 1.0)
-            self._fixed["downsample_ratio"] = np.array([ratio], np.float32)
+            self._fixed["downsample_ratio"] = np.array([ratio_of(spec, size)], np.float32)
         self._fgr: AnyTensor = np.empty((1, 3, height, width), self._dtype)
         self._pha: AnyTensor = np.empty((1, 1, height, width), self._dtype)
         # Themselves where they are float32, else copies made by each run.
