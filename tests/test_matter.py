@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -250,6 +251,35 @@ def test_stream_allocates_nothing_after_its_first_frame(matter):
         before = fm._core.system_allocations()
         assert peak_of(run) < 20_000
         assert fm._core.system_allocations() == before
+
+
+def living():
+    """What there is of a Matter's inside, by its address."""
+    made = [item for item in gc.get_objects() if type(item).__name__ in ("Runner", "Bound")]
+    return {id(item): item for item in made}
+
+
+@pytest.mark.parametrize("name", ["modnet", "bgmv2", "dim", "rvm"])
+def test_tensors_of_a_size_go_with_it_and_wait_for_no_collector(graph, name):
+    """They are hundreds of megabytes for each size, and the collector counts objects."""
+    gc.collect()
+    before = living()
+    gc.disable()
+    try:
+        matter = fm.Matter(graph(name))
+        with matter.stream() as stream:
+            for size in ((64, 96), (96, 64)):
+                image = photo(*size)
+                trimap = np.full(size, 128, np.uint8)
+                guides = {"trimap": trimap, "background": image}
+                guidance = {matter.guidance: guides[matter.guidance]} if matter.guidance else {}
+                matter.alpha(image, **guidance)
+                stream(image, **guidance)
+        del matter, stream
+        left = [type(item) for key, item in living().items() if key not in before]
+    finally:
+        gc.enable()
+    assert not left
 
 
 def test_stream_equals_single_calls_and_counts_its_stages(matter):

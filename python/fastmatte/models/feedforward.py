@@ -204,7 +204,7 @@ class Runner:
     ) -> None:
         signature = engine.signature
         self._recipe = recipe
-        self._rule = self._content_of if whole else own_size
+        self._sees_pixels = not whole
         self._fixed = recipe.fixed_size(signature, spec)
         self._layout: Layout = recipe.layout(signature) or "nchw"
         self._normalisation = recipe.normalisation.overridden_by(spec)
@@ -250,7 +250,7 @@ class Runner:
 
     def feed(self, image: Image, pixel_format: PixelFormat, guidance: Image | None = None) -> None:
         """Resize, normalise and lay out in one pass; pad what needs it."""
-        self._content = self._rule((image.shape[0], image.shape[1]))
+        self._content = self._content_of((image.shape[0], image.shape[1]))
         self._lay(image, pixel_format, self._image)
         if guidance is None:
             return
@@ -271,6 +271,8 @@ class Runner:
         """Do nothing: there is no memory."""
 
     def _content_of(self, frame: Size) -> Size:
+        if self._sees_pixels:
+            return frame
         return self._recipe.dynamic_size(frame) if self._fixed == "dynamic" else self._fixed
 
     def _shape(self, channels: int, stride: int = 1) -> tuple[int, int, int, int]:
