@@ -81,7 +81,11 @@ def open_engine(path: Path, *, engine: str, precision: str, threads: int) -> tup
         except FastmatteError as error:
             passed.append(error)
         else:
-            return opened, "; ".join(map(str, passed)) or "the first choice"
+            reason = "; ".join(map(str, passed)) or "the first choice"
+            # Errors keep the calls they came through, which keep these errors and the caller: it
+            # would stay, with the model, until Python looks for such circles.
+            passed.clear()
+            return opened, reason
     refused = [error for error in passed if isinstance(error, ModelError)]
     if refused:
         raise refused[-1]
