@@ -135,6 +135,7 @@ def test_weights_in_other_files_come_along(graph, tmp_path):
         ({"shapes": {"src": (3, 8, 8)}}, "got (3, 8, 8)"),
         ({"shapes": {"src": (1, 3, 0, 8)}}, "got (1, 3, 0, 8)"),
         ({"shapes": {"src": (1, 3, 8.5, 8)}}, "got (1, 3, 8.5, 8)"),
+        ({"shapes": {"src": 8}}, "width] of positive integers, got 8"),
         ({"values": {"downsample_ratio": 0.5}}, "values: expected one for downsample_ratio float3"),
         ({"values": {"downsample_ratio": [0.5, 1]}}, "got shape (2,)"),
     ],
@@ -143,6 +144,13 @@ def test_bad_shapes_and_values_are_named(graph, tmp_path, options, message):
     with pytest.raises(ValueError, match=f"^.*{re.escape(message)}"):
         fm.graph.freeze(graph("ratio"), tmp_path / "out.onnx", **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes_may_be_numpys_own_integers(graph, tmp_path):
+    height, width = np.array(SIZE)
+    shapes = {"src": (1, 3, height, width)}
+    frozen = fm.graph.freeze(graph("ratio"), tmp_path / "out.onnx", shapes=shapes)
+    assert frozen.signature.inputs[0].shape == (1, 3, *SIZE)
 
 
 def test_sizes_that_contradict_each_other_are_a_model_error(graph, tmp_path):

@@ -349,7 +349,8 @@ def test_read_only_and_scattered_images_are_read(matter):
         ({"threads": 0}, ValueError, "threads: expected an integer from 1 to 1024, got 0"),
         ({"threads": "2"}, ValueError, "threads: expected an integer"),
         ({"size": (100, 100)}, ValueError, "size: expected (256, 256), fixed in the graph"),
-        ({"size": 256}, ValueError, "size: expected (height, width)"),
+        ({"size": 256}, ValueError, "size: expected (height, width), a tuple of two p"),
+        ({"size": [256, 256]}, ValueError, "a tuple of two positive integers, of at most"),
         ({"family": "nothing"}, ValueError, "family: expected one of"),
     ],
 )

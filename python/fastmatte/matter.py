@@ -487,8 +487,8 @@ def _spec_of(
         and spec.size[0] * spec.size[1] <= _core.MAX_PIXELS
     ):
         raise ValueError(
-            f"size: expected (height, width) of at most {_core.MAX_PIXELS} pixels, "
-            f"got {spec.size!r}"
+            f"size: expected (height, width), a tuple of two positive integers, of at most "
+            f"{_core.MAX_PIXELS} pixels, got {spec.size!r}"
         )
     return spec, known
 

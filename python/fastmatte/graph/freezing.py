@@ -90,7 +90,9 @@ def freeze(
     _require_inputs("values", values, inputs)
     for name, shape in shapes.items():
         if not _fits(inputs[name], shape):
-            raise ValueError(f"shapes: expected one for {inputs[name]}, got {tuple(shape)}")
+            raise ValueError(
+                f"shapes: expected one for {inputs[name]} of positive integers, got {shape!r}"
+            )
     try:
         graph = onnx.load(path)
     except Exception as error:  # of Protocol Buffers, of onnx, of the file system
@@ -148,8 +150,9 @@ def _require_inputs(
 
 def _fits(tensor: TensorInfo, shape: Sequence[int]) -> bool:
     return (
-        len(shape) == len(tensor.shape)
-        and all(isinstance(side, int) and side > 0 for side in shape)
+        isinstance(shape, Sequence)
+        and len(shape) == len(tensor.shape)
+        and all(isinstance(side, (int, np.integer)) and side > 0 for side in shape)
         and all(
             not isinstance(known, int) or known == side
             for known, side in zip(tensor.shape, shape, strict=True)
