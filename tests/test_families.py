@@ -166,6 +166,16 @@ def test_rvm_state_starts_afresh_when_frames_change_size(graph):
         np.testing.assert_allclose(stream(frame).alpha, 0.8 * frame.mean(-1) / 255, atol=1e-5)
 
 
+def test_rvm_remembers_over_what_is_no_frame(graph):
+    frames = [photo(48, 64, seed) for seed in range(3)]
+    with fm.Matter(graph("rvm")).stream(cuts="ignore") as stream:
+        stream(frames[0])
+        for bad in (frames[1][..., 0], frames[1] / 255, photo(32, 32)[:0], None):
+            with pytest.raises((TypeError, ValueError), match="image: expected"):
+                stream(bad)
+        np.testing.assert_allclose(stream(frames[1]).alpha, rvm_by_hand(frames, True)[1], atol=1e-5)
+
+
 def test_rvm_sees_tiny_frames_enlarged(graph):
     matter = fm.Matter(graph("rvm"))
     for size in [(1, 1), (1, 40), (40, 1), (5, 7)]:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from fastmatte import _core, kernels
-from fastmatte.arrays import Image, PixelFormat
+from fastmatte.arrays import Image, PixelFormat, Size
 from fastmatte.buffers import Buffers
 from fastmatte.clock import StageClock, StreamStats
 from fastmatte.guidance import make_trimap
@@ -93,7 +93,9 @@ class Stream:
 
         Raises as calling a Matter does. Where network or output failed, the state starts afresh.
         """
-        colours = colours_of(frame, self._pixel_format, self._buffers_for(frame))
+        # First of all: what is no frame is no frame of another size, which would forget the others.
+        _core.require_image(frame, "image", len(self._pixel_format))
+        colours = colours_of(frame, self._pixel_format, self._buffers_for(frame.shape[:2]))
         if self._runner is None or not self._pipeline.family.recurrent:
             self._follow()
         if trimap is None and background is None and self._coarse is not None:
@@ -176,8 +178,7 @@ class Stream:
         self._clock.record("trimap", start)
         return trimap
 
-    def _buffers_for(self, frame: Image) -> Buffers:
-        size = frame.shape[:2] if isinstance(frame, np.ndarray) and frame.ndim == 3 else (0, 0)
+    def _buffers_for(self, size: Size) -> Buffers:
         if size != self._buffers.size:
             self._buffers = Buffers(size)
             self._runner = self._fed = None
