@@ -388,7 +388,8 @@ class Guides:
         path = self.trimap
         if path.is_dir():
             stem = source.kept.stem
-            found = [p for p in sorted(path.glob(f"{escape(stem)}.*")) if p.suffix in _readable()]
+            files = sorted(path.glob(f"{escape(stem)}.*"))
+            found = [file for file in files if file.suffix.lower() in _readable()]
             if len(found) != 1:
                 raise FileNotFoundError(
                     f"{path}: expected one trimap called {stem}, got {len(found)}"
