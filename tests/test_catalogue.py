@@ -289,6 +289,13 @@ def test_models_as_text(tiny, local):
     assert "rmbg-1.4" not in run("models", "--commercial-only").stdout
 
 
+def test_models_tells_of_a_file_of_another_size(cache):
+    cache.mkdir(parents=True)
+    (cache / "u2net.onnx").write_bytes(b"the beginning")
+    [line] = [line for line in run("models").stdout.splitlines() if line.startswith("u2net ")]
+    assert re.split("  +", line)[5] == "wrong"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="this system has no pseudo-terminals")
 @pytest.mark.parametrize("width", [80, 200])
 def test_a_terminal_sees_a_table_of_its_width(width):

@@ -31,7 +31,8 @@ def models(commercial_only: bool, as_json: bool) -> None:
 
     Whether they may be used commercially is what is known of their weights' licence: yes, no or
     unclear. `fastmatte info NAME` says why. Those with "pull" are not here yet; `fastmatte pull
-    NAME` brings them. For those with "by hand", the source says where their authors keep them.
+    NAME` brings them, and the right one where "wrong" says that the file here is another. For those
+    with "by hand", the source says where their authors keep them.
 
     \b
     Examples:
@@ -96,12 +97,16 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:.3g} MB" if size < 999.5e6 else f"{size / 1e9:.3g} GB"
 
 
-def whereabouts(model: KnownModel) -> Literal["yes", "pull", "by hand"]:
-    """Say whether a model is here, or how it would come."""
+def whereabouts(model: KnownModel) -> Literal["yes", "wrong", "pull", "by hand"]:
+    """Say whether a model is here, or how it would come.
+
+    A file is wrong whose size shows that it is another; hashes take too long for a list.
+    """
     from fastmatte.models import is_local
 
     if is_local(model):
-        return "yes"
+        published = None if model.download is None else model.download.size
+        return "yes" if published in (None, bytes_of(model)) else "wrong"
     return "by hand" if model.download is None else "pull"
 
 
