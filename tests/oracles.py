@@ -82,6 +82,27 @@ def trimap(alpha, radius, low, high):
     return np.select([background, foreground], [0, 255], 128).astype(np.uint8)
 
 
+def motion_adaptive_filter(before, image, alpha_before, alpha, weight, radius, motion, jump):
+    """In float64; differences of the channel that differs most, averaged with edges repeated."""
+    differences = np.abs(image.astype(np.int64) - before).max(-1)
+    side = 2 * radius + 1
+    padded = np.pad(differences, radius, mode="edge")
+    means = np.lib.stride_tricks.sliding_window_view(padded, (side, side)).mean((-2, -1))
+    then, now = alpha_before.astype(float), alpha.astype(float)
+    gates = [
+        np.clip((value - low) / (high - low), 0, 1)
+        for value, (low, high) in ((means, motion), (np.abs(now - then), jump))
+    ]
+    return then + (weight + (1 - weight) * np.maximum(*gates)) * (now - then)
+
+
+def one_frame_delay(before, alpha, after, threshold):
+    most = np.float32(threshold)
+    alike = np.abs(before - after) <= most
+    alone = alike & (np.abs(alpha - before) > most) & (np.abs(alpha - after) > most)
+    return np.where(alone, (before + after) / 2, alpha)
+
+
 def windowed_sinc(x):
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
 

@@ -11,6 +11,7 @@
 #include "kernels/morphology.h"
 #include "kernels/quantise.h"
 #include "kernels/resize.h"
+#include "kernels/smoothing.h"
 #include "kernels/to_tensor.h"
 
 namespace fastmatte {
@@ -93,6 +94,17 @@ GuidedArguments read_guided(py::handle guide, py::handle alpha, py::handle radiu
           static_cast<int>(read_integer(radius, "radius", 1, kMaxPixels)),
           // Below this eps the float32 result is noise.
           read_number(eps, "eps", 1e-9)};
+}
+
+// Two numbers of a gate: where it begins to open and where it is open.
+std::pair<double, double> read_range(py::handle object, const char* name, double high) {
+  if (!py::isinstance<py::sequence>(object) || py::isinstance<py::str>(object) ||
+      py::len(object) != 2) {
+    detail::throw_type(name, "two numbers", detail::text_of(py::repr(object)));
+  }
+  const auto pair = py::reinterpret_borrow<py::sequence>(object);
+  return {read_number(py::object(pair[0]), name, 0, high),
+          read_number(py::object(pair[1]), name, 0, high)};
 }
 
 template <typename T, typename Out>
@@ -389,6 +401,38 @@ void register_kernels(py::module_& module) {
       return filled(result, [&] {
         guided_upsample(view, input.alpha.view, input.radius, input.eps, keep, result.view, count);
       });
+    });
+  });
+  module.def("motion_adaptive_filter", [](py::object before, py::object image,
+                                          py::object alpha_before, py::object alpha,
+                                          py::object weight, py::object radius, py::object motion,
+                                          py::object jump, py::object out, py::object threads) {
+    const auto earlier = read_image<std::uint8_t>(before, "before", {3});
+    const auto now = read_image<std::uint8_t>(image, "image", {3});
+    const auto alpha_earlier = read_image<float>(alpha_before, "alpha_before", {1});
+    const auto alpha_now = read_image<float>(alpha, "alpha", {1});
+    const double least = read_number(weight, "weight", 1e-3, 1);
+    const int reach = static_cast<int>(read_integer(radius, "radius", 0, kMaxMotionRadius));
+    const auto [motion_low, motion_high] = read_range(motion, "motion", 255);
+    const auto [jump_low, jump_high] = read_range(jump, "jump", 1);
+    const MotionGate gate{least, motion_low, motion_high, jump_low, jump_high};
+    const int count = read_threads(threads);
+    const auto result = write_image<float>(out, now.view.height, now.view.width, 1);
+    return filled(result, [&] {
+      motion_adaptive_filter(earlier.view, now.view, alpha_earlier.view, alpha_now.view, gate,
+                             reach, result.view, count);
+    });
+  });
+  module.def("one_frame_delay", [](py::object before, py::object alpha, py::object after,
+                                   py::object threshold, py::object out, py::object threads) {
+    const auto earlier = read_image<float>(before, "before", {1});
+    const auto now = read_image<float>(alpha, "alpha", {1});
+    const auto later = read_image<float>(after, "after", {1});
+    const auto most = static_cast<float>(read_number(threshold, "threshold", 0, 1));
+    const int count = read_threads(threads);
+    const auto result = write_image<float>(out, now.view.height, now.view.width, 1);
+    return filled(result, [&] {
+      one_frame_delay(earlier.view, now.view, later.view, most, result.view, count);
     });
   });
   module.def("quantise", [](py::object alpha, py::object out, py::object threads) {

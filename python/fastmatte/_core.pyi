@@ -97,6 +97,28 @@ def guided_upsample(
     threads: int | None,
     /,
 ) -> AnyAlpha: ...
+def motion_adaptive_filter(
+    before: Image,
+    image: Image,
+    alpha_before: Alpha,
+    alpha: Alpha,
+    weight: float,
+    radius: int,
+    motion: Sequence[float],
+    jump: Sequence[float],
+    out: Alpha | None,
+    threads: int | None,
+    /,
+) -> Alpha: ...
+def one_frame_delay(
+    before: Alpha,
+    alpha: Alpha,
+    after: Alpha,
+    threshold: float,
+    out: Alpha | None,
+    threads: int | None,
+    /,
+) -> Alpha: ...
 def premultiply(rgba: Image, out: Image | None, threads: int | None, /) -> Image: ...
 def trimap(
     alpha: AnyAlpha,

@@ -394,6 +394,28 @@ CASES: tuple[Case, ...] = (
         peers=(Peer("NumPy", peers.from_tensor_numpy, 0.1),),
         shown=False,
     ),
+    Case(
+        "motion_adaptive_filter",
+        "radius 4",
+        kernels.motion_adaptive_filter,
+        lambda scene: (scene.later, scene.image, scene.alpha_later, scene.alpha),
+        operations=24,
+        counted="differences of 3 channels in 8 bits: 2; window: 2 sums down, 8 along in 16 bits;"
+        " 3 x (product, sum, clip), 2 differences, the mix",
+        peers=(Peer("cv2.blur + NumPy", peers.motion_adaptive_filter_cv2, 1e-2, "cv2"),),
+        at_least=5,
+        shown=False,
+    ),
+    Case(
+        "one_frame_delay",
+        "",
+        kernels.one_frame_delay,
+        lambda scene: (scene.alpha_later, scene.alpha, scene.alpha_later),
+        operations=14,
+        counted="3 x (difference, absolute, comparison), 2 ands, sum, product, choice",
+        peers=(Peer("NumPy", peers.one_frame_delay_numpy, 1e-3),),
+        shown=False,
+    ),
     _resize(
         "alpha float32 from 512 x 512 to uint8",
         "bilinear",

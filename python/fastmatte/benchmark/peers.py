@@ -201,6 +201,26 @@ def trimap_cv2(alpha: Image, radius: int) -> Image:
     return np.where(sure, np.uint8(255), np.where(possible, np.uint8(128), np.uint8(0)))
 
 
+def motion_adaptive_filter_cv2(
+    before: Image, image: Image, alpha_before: Alpha, alpha: Alpha
+) -> Array:
+    """With the parameters that are the kernel's default."""
+    cv2 = _cv2()
+    differences = cv2.absdiff(image, before).max(-1).astype(np.float32)
+    means = cv2.blur(differences, (9, 9), borderType=cv2.BORDER_REPLICATE)
+    change = alpha - alpha_before
+    motion, jump = (means - 5) / 9, (np.abs(change) - np.float32(0.5)) / np.float32(0.4)
+    gate = np.clip(np.maximum(motion, jump), 0, 1)
+    return np.asarray(alpha_before + (np.float32(0.3) + np.float32(0.7) * gate) * change)
+
+
+def one_frame_delay_numpy(before: Alpha, alpha: Alpha, after: Alpha) -> Array:
+    most = np.float32(0.1)
+    alike = np.abs(before - after) <= most
+    alone = alike & (np.abs(alpha - before) > most) & (np.abs(alpha - after) > most)
+    return np.where(alone, (before + after) / 2, alpha)
+
+
 def blur_cv2(image: Image, sigma: float) -> Array:
     return np.asarray(_cv2().GaussianBlur(image, (0, 0), sigma))
 

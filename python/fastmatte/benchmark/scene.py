@@ -38,6 +38,23 @@ class Scene:
         return np.ascontiguousarray(self.image[::-1])
 
     @cached_property
+    def later(self) -> Image:
+        """The frame after it: the left half stands still but for noise, the right half moved."""
+        noise = np.random.default_rng(8).integers(-3, 4, self.image.shape, np.int8)
+        image: Image = np.clip(self.image + noise.astype(np.int16), 0, 255).astype(np.uint8)
+        half = self.size[1] // 2
+        image[:, half:] = np.roll(self.image[:, half:], 9, 1)
+        return image
+
+    @cached_property
+    def alpha_later(self) -> Alpha:
+        """(H, W) float32: a little off everywhere, and flickering here and there."""
+        rng = np.random.default_rng(9)
+        off = rng.normal(0, 0.02, self.size) + 0.5 * (rng.random(self.size) < 0.02)
+        alpha: Alpha = np.clip(self.alpha + off, 0, 1).astype(np.float32)
+        return alpha
+
+    @cached_property
     def grey(self) -> Image:
         """(H, W) uint8."""
         return np.ascontiguousarray(self.image[..., 1])

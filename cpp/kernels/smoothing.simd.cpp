@@ -1,0 +1,86 @@
+// Plain loops: whatever a row needs beside the alphas stays in the first-level cache.
+#include "kernels/smoothing.h"
+
+#include "simd/portable.h"
+
+namespace fastmatte::FASTMATTE_ISA {
+namespace {
+
+// Pixels whose sums are held at a time.
+constexpr int kRun = 512;
+
+static inline int apart(std::uint8_t a, std::uint8_t b) noexcept { return a < b ? b - a : a - b; }
+
+static inline float apart(float a, float b) noexcept { return a < b ? b - a : a - b; }
+
+static inline float clamp_to_unit(float value) noexcept {
+  const float low = value < 0.0f ? 0.0f : value;
+  return low > 1.0f ? 1.0f : low;
+}
+
+}  // namespace
+
+void difference_row(const std::uint8_t* __restrict before, const std::uint8_t* __restrict image,
+                    std::uint8_t* __restrict out, int width) noexcept {
+  for (int x = 0; x < width; ++x) {
+    const int first = apart(before[3 * x], image[3 * x]);
+    const int second = apart(before[3 * x + 1], image[3 * x + 1]);
+    const int third = apart(before[3 * x + 2], image[3 * x + 2]);
+    const int two = first < second ? second : first;
+    out[x] = static_cast<std::uint8_t>(two < third ? third : two);
+  }
+}
+
+void add_difference_row(const std::uint8_t* __restrict differences, std::uint16_t* __restrict sums,
+                        int width) noexcept {
+  for (int x = 0; x < width; ++x) sums[x] = static_cast<std::uint16_t>(sums[x] + differences[x]);
+}
+
+void subtract_difference_row(const std::uint8_t* __restrict differences,
+                             std::uint16_t* __restrict sums, int width) noexcept {
+  for (int x = 0; x < width; ++x) sums[x] = static_cast<std::uint16_t>(sums[x] - differences[x]);
+}
+
+void motion_adaptive_row(const std::uint16_t* sums, int radius, const GateRow& gate,
+                         const float* alpha_before, const float* alpha, float* out,
+                         int width) noexcept {
+  // A copy, which stores to out cannot change.
+  const GateRow g = gate;
+  std::uint16_t windows[kRun];
+  for (int begin = 0; begin < width; begin += kRun) {
+    const int count = width - begin < kRun ? width - begin : kRun;
+    for (int x = 0; x < count; ++x) windows[x] = sums[begin + x];
+    for (int tap = 1; tap <= 2 * radius; ++tap) {
+      const std::uint16_t* from = sums + begin + tap;
+      for (int x = 0; x < count; ++x) {
+        windows[x] = static_cast<std::uint16_t>(windows[x] + from[x]);
+      }
+    }
+    FASTMATTE_INDEPENDENT
+    for (int x = 0; x < count; ++x) {
+      const float earlier = alpha_before[begin + x];
+      const float now = alpha[begin + x];
+      const float motion =
+          clamp_to_unit(static_cast<float>(windows[x]) * g.motion_scale - g.motion_start);
+      const float jump = clamp_to_unit(apart(now, earlier) * g.jump_scale - g.jump_start);
+      const float weight = g.weight + g.rest * (motion < jump ? jump : motion);
+      const float mixed = earlier + weight * (now - earlier);
+      // What moves is the new alpha to the last bit, and nothing leaves [0, 1].
+      out[begin + x] = weight < 1.0f ? clamp_to_unit(mixed) : now;
+    }
+  }
+}
+
+void one_frame_delay_row(const float* before, const float* alpha, const float* after,
+                         float threshold, float* out, int width) noexcept {
+  FASTMATTE_INDEPENDENT
+  for (int x = 0; x < width; ++x) {
+    const float earlier = before[x], now = alpha[x], later = after[x];
+    const bool alone = (apart(earlier, later) <= threshold) & (apart(now, earlier) > threshold) &
+                       (apart(now, later) > threshold);
+    const float mean = (earlier + later) * 0.5f;
+    out[x] = alone ? mean : now;
+  }
+}
+
+}  // namespace fastmatte::FASTMATTE_ISA
