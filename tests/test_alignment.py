@@ -141,7 +141,7 @@ def test_a_moving_camera_is_followed_frame_by_frame(graph):
     size = (240, 320)
     plate = room(*size)
     matter = fm.Matter(graph("bgmv2"))
-    with matter.stream(background=plate, align=True) as stream:
+    with matter.stream(background=plate, align=True, smoothing="none") as stream:
         for angle in (0.5, 2.0, 4.0):
             frame = person(seen(plate, moved(*size, angle=angle), size))
             expected = matter.alpha(frame, background=alignment.align(plate, frame))

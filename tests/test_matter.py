@@ -284,7 +284,7 @@ def test_tensors_of_a_size_go_with_it_and_wait_for_no_collector(graph, name):
 
 def test_stream_equals_single_calls_and_counts_its_stages(matter):
     frames = [photo(100, 120, seed) for seed in range(4)] + [photo(80, 60)]
-    with matter.stream() as stream:
+    with matter.stream(smoothing="none") as stream:
         for frame in frames:
             matte = stream(frame)
             np.testing.assert_array_equal(matte.alpha, matter.alpha(frame))

@@ -6,11 +6,14 @@ from fastmatte import cpu, graph, kernels, metrics, models
 from fastmatte._core import MAX_PIXELS, __version__
 from fastmatte.building import BuildReport, build
 from fastmatte.errors import EngineError, FastmatteError, ImageError, ModelError
+from fastmatte.live import LiveStream
 from fastmatte.matte import Blur, Matte
 from fastmatte.matter import Matter, MatterInfo
 from fastmatte.models import ModelSpec
 from fastmatte.proof import CheckReport, check
 from fastmatte.refine import Refine
+from fastmatte.shots import SceneSkip
+from fastmatte.smoothing import MotionAdaptive, OneFrameDelay
 from fastmatte.stream import Stream
 
 __all__ = [
@@ -21,12 +24,16 @@ __all__ = [
     "EngineError",
     "FastmatteError",
     "ImageError",
+    "LiveStream",
     "Matte",
     "Matter",
     "MatterInfo",
     "ModelError",
     "ModelSpec",
+    "MotionAdaptive",
+    "OneFrameDelay",
     "Refine",
+    "SceneSkip",
     "Stream",
     "__version__",
     "build",

@@ -26,15 +26,18 @@ class StreamStats:
 
     frames:  frames taken in.
     dropped: frames left out to keep up.
+    skipped: frames that were so like those before that the network did not see them.
     stages:  milliseconds by stage over the last 4096 frames: "trimap" (the coarse network and what
              is made of its alpha), "align", "input" (resize and normalise), "network" (and the
-             input of each tile), "refine", and, for frames that asked for them, "foreground" (a
-             composite takes a network's own as it mixes), "background" (fitting or blurring it) and
-             "composite" or "cutout".
+             input of each tile), "refine", "smooth", and, for frames that asked for them,
+             "foreground" (a composite takes a network's own as it mixes), "background" (fitting or
+             blurring it) and "composite" or "cutout". Of a LiveStream also "latency": from
+             submit() until the matte is there to be taken.
     """
 
     frames: int
     dropped: int
+    skipped: int
     stages: dict[str, Percentiles]
 
 
@@ -50,7 +53,7 @@ class StageClock(Clock):
     """Remembers the stages of a stream's frames, in arrays made once."""
 
     def __init__(self) -> None:
-        self.frames = 0
+        self.frames = self.skipped = 0
         self._nanoseconds: dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
         self._counts: dict[str, int] = {}
 
@@ -67,7 +70,10 @@ class StageClock(Clock):
     def stats(self) -> StreamStats:
         """Return percentiles of everything recorded."""
         stages = {}
-        for stage, values in self._nanoseconds.items():
-            seen = values[: min(self._counts[stage], WINDOW)]
+        # A list at once: another thread may record its first of a stage meanwhile.
+        for stage, values in list(self._nanoseconds.items()):
+            seen = values[: min(self._counts.get(stage, 0), WINDOW)]
+            if not seen.size:
+                continue
             stages[stage] = Percentiles(*(np.percentile(seen, [50, 95, 99]) / 1e6).tolist())
-        return StreamStats(self.frames, 0, stages)
+        return StreamStats(self.frames, 0, self.skipped, stages)

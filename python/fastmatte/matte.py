@@ -185,6 +185,30 @@ class Matte:
         own = self.foreground.copy() if self._tensor is not None else self._own_foreground
         return Matte(self._colours, product, buffers, foreground=own, threads=self._threads)
 
+    def moved_to(self, buffers: Buffers, *, colours: bool) -> Matte:
+        """Return the same matte with alpha and the network's own foreground copied to buffers.
+
+        colours: whether to copy the frame's too; else the frame is kept as it is here.
+        """
+        self._require_current()
+        alpha: Alpha = buffers.get("alpha", np.float32)
+        np.copyto(alpha, self._alpha)
+        own = None
+        if self._tensor is not None:
+            own = kernels.from_tensor(
+                self._tensor,
+                pixel_format=self._order,
+                out=buffers.get("own", np.uint8, 3),
+                threads=self._threads,
+            )
+        frame = self._colours
+        if colours:
+            frame = buffers.get("colours", np.uint8, 3)
+            np.copyto(frame, self._colours)
+        return Matte(
+            frame, alpha, buffers, foreground=own, threads=self._threads, clock=self._clock
+        )
+
     def expire(self) -> None:
         """Refuse further use: the stream's next frame has taken over the buffers."""
         self._expired = True

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from fastmatte.engines import (
 from fastmatte.engines.engine_file import SUFFIX
 from fastmatte.graph import read_signature, require_external_data_inside
 from fastmatte.guidance import BAND, MOST_BAND, Guidance, make_trimap
+from fastmatte.live import LiveStream
 from fastmatte.matte import Matte
 from fastmatte.models import Commercial, Family, KnownModel, ModelSpec, choose_family
 from fastmatte.models.family import COMMON_FRAME, Mode, Normalisation, Runner
@@ -37,6 +38,8 @@ from fastmatte.origin import origin_of, sha256_of
 from fastmatte.pipeline import ColourOrder, Pipeline, colour_order, colours_of
 from fastmatte.refine import Refine
 from fastmatte.serving import Progress, Serving
+from fastmatte.shots import SceneSkip
+from fastmatte.smoothing import Smoothing, SmoothingName
 from fastmatte.stream import Stream
 
 #: Runners kept for the next call. Each holds the tensors of one input size; photographs of ever new
@@ -388,6 +391,7 @@ class Matter:
             pipeline.run(runner, colours, order, guidance, out, Clock())
         return out
 
+    @overload
     def stream(
         self,
         *,
@@ -395,7 +399,35 @@ class Matter:
         align: bool = False,
         pixel_format: PixelFormat = "rgb",
         cuts: Literal["reset", "ignore"] = "reset",
-    ) -> Stream:
+        smoothing: SmoothingName | Smoothing = "auto",
+        skip: SceneSkip | None = None,
+        deadline_ms: None = None,
+    ) -> Stream: ...
+
+    @overload
+    def stream(
+        self,
+        *,
+        background: Image | None = None,
+        align: bool = False,
+        pixel_format: PixelFormat = "rgb",
+        cuts: Literal["reset", "ignore"] = "reset",
+        smoothing: SmoothingName | Smoothing = "auto",
+        skip: SceneSkip | None = None,
+        deadline_ms: float,
+    ) -> LiveStream: ...
+
+    def stream(
+        self,
+        *,
+        background: Image | None = None,
+        align: bool = False,
+        pixel_format: PixelFormat = "rgb",
+        cuts: Literal["reset", "ignore"] = "reset",
+        smoothing: SmoothingName | Smoothing = "auto",
+        skip: SceneSkip | None = None,
+        deadline_ms: float | None = None,
+    ) -> Stream | LiveStream:
         """Return a Stream for the frames of one video or camera, in order.
 
         background:   the scene without its subject, for networks that need it, kept and not copied;
@@ -404,14 +436,27 @@ class Matter:
                       the Matter does. A frame in which it is not found again raises, and the next
                       may be given.
         pixel_format: order of the frames' channels, and of all colours their mattes take and give.
-        cuts:         "reset" makes networks with recurrent state forget earlier frames where a shot
-                      ends, as seen in how levels are spread; "ignore" leaves that to reset().
+        cuts:         "reset" forgets earlier frames where a shot ends, as seen in how levels are
+                      spread; "ignore" leaves that to reset().
+        smoothing:    what takes the flicker out of alpha: "motion_adaptive", "one_frame_delay",
+                      either with its parameters, MotionAdaptive() or OneFrameDelay(), or "none".
+                      "auto" is motion_adaptive, by the figures of bench/study_smoothing.py; but
+                      none for networks that remember earlier frames, for those that are told a
+                      trimap, and in mode "reference".
+        skip:         when not to run the network and keep its alpha, refined along each frame;
+                      None for never.
+        deadline_ms:  None for a Stream, which works through every frame it is called with. For a
+                      camera, the age at which a matte is of no use any more: a LiveStream, which
+                      works in a thread of its own and drops what comes too late.
+
+        Several streams of one Matter may run at once, each in a thread of its own.
         """
         coarse = None
         if self._coarse is not None:
             order = colour_order(pixel_format)
-            coarse = self._coarse.stream(pixel_format=order, cuts=cuts), self._band
-        return Stream(
+            coarse_stream = self._coarse.stream(pixel_format=order, cuts=cuts, smoothing="none")
+            coarse = coarse_stream, self._band
+        stream = Stream(
             self._pipeline,
             pixel_format,
             background,
@@ -419,7 +464,10 @@ class Matter:
             coarse,
             align=align,
             newest=lambda: self._pipeline,
+            smoothing=smoothing,
+            skip=skip,
         )
+        return stream if deadline_ms is None else LiveStream(stream, deadline_ms)
 
     def _guidance(
         self,

@@ -151,12 +151,16 @@ class Pipeline:
         guidance: Image | None,
         buffers: Buffers,
         clock: Clock,
+        *,
+        skip: bool = False,
     ) -> Alpha:
         """Return the alpha of a frame as run() makes it, good until the runner's next one.
 
         It is the network's own output where that has the frame's size, else one of buffers.
+
+        skip: whether to refine the runner's last alpha along this frame, without the network.
         """
-        start = self.infer(runner, colours, order, guidance, clock)
+        start = perf_counter_ns() if skip else self.infer(runner, colours, order, guidance, clock)
         own = runner.alpha
         fits = own.shape == buffers.size and own.flags.c_contiguous
         alpha: Alpha = own if fits else buffers.get("alpha", np.float32)

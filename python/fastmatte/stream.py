@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter_ns
 from types import TracebackType
 from typing import Literal
@@ -10,22 +10,31 @@ from typing import Literal
 import numpy as np
 
 from fastmatte import _core, kernels
-from fastmatte.arrays import Image, PixelFormat, Size
+from fastmatte.arrays import Alpha, Image, PixelFormat, Size, Tensor
 from fastmatte.buffers import Buffers
 from fastmatte.clock import StageClock, StreamStats
 from fastmatte.guidance import make_trimap
 from fastmatte.matte import Matte
 from fastmatte.models.family import Runner
 from fastmatte.pipeline import Pipeline, colour_order, colours_of
-from fastmatte.shots import ShotDetector
+from fastmatte.shots import SceneSkip, ShotDetector, StillDetector
+from fastmatte.smoothing import (
+    Delayed,
+    MotionAdaptive,
+    MotionAdaptiveFilter,
+    OneFrameDelayFilter,
+    Smoothing,
+    SmoothingName,
+    chosen_smoothing,
+)
 
 
 class Stream:
     """Frames in, mattes out; belongs to one thread at a time. Made by Matter.stream().
 
-    Keeps the recurrent state of networks that have one, and reuses every buffer: a matte is good
-    until the next frame, so copy what you keep. The state starts afresh when frames change size,
-    and where a shot ends.
+    Keeps the recurrent state of networks that have one, and what smoothing remembers, and reuses
+    every buffer: a matte is good until the next frame, so copy what you keep. All of it starts
+    afresh when frames change size, and where a shot ends.
     """
 
     def __init__(
@@ -38,6 +47,8 @@ class Stream:
         *,
         align: bool = False,
         newest: Callable[[], Pipeline] | None = None,
+        smoothing: SmoothingName | Smoothing = "none",
+        skip: SceneSkip | None = None,
     ) -> None:
         """Make a stream; coarse is one that trimaps are made from, and how wide their band is.
 
@@ -59,11 +70,25 @@ class Stream:
             _core.require_image(background, "background", len(pixel_format))
             pipeline.guidance(None, background, background.shape[:2], pixel_format)
         self._fed: Image | None = None
-        self._shots = ShotDetector() if pipeline.family.recurrent and cuts == "reset" else None
-        self._clock = StageClock()
+        chosen = chosen_smoothing(smoothing, _default_smoothing(pipeline))
+        threads = pipeline.threads
+        self._steady: MotionAdaptiveFilter | None = None
+        self._delay: OneFrameDelayFilter | None = None
+        if isinstance(chosen, MotionAdaptive):
+            self._steady = chosen.filter(threads=threads)
+        elif chosen is not None:
+            self._delay = chosen.filter(threads=threads)
+        if skip is not None and not isinstance(skip, SceneSkip):
+            raise TypeError(f"skip: expected a SceneSkip or None, got {type(skip).__name__}")
+        self._still = None if skip is None else StillDetector(skip, threads)
+        remembers = pipeline.family.recurrent or chosen is not None or skip is not None
+        self._shots = ShotDetector() if remembers and cuts == "reset" else None
+        self.clock = StageClock()
         self._buffers = Buffers((0, 0))
         self._runner: Runner | None = None
         self._matte: Matte | None = None
+        # Whether the frame waiting for its successor belongs to another shot or size.
+        self._afresh = False
 
     def __enter__(self) -> Stream:
         return self
@@ -93,6 +118,54 @@ class Stream:
 
         Raises as calling a Matter does. Where network or output failed, the state starts afresh.
         """
+        if self._delay is not None:
+            raise ValueError(
+                "smoothing: one-frame delay gives each matte a frame late; take them from mattes()"
+            )
+        colours, alpha, own = self._run(frame, trimap, background)
+        if self._steady is not None:
+            start = perf_counter_ns()
+            alpha = self._steady(colours, alpha)
+            self.clock.record("smooth", start)
+        self._matte = Matte(
+            colours,
+            alpha,
+            self._buffers,
+            tensor=own,
+            order=self._order,
+            threads=self._pipeline.threads,
+            clock=self.clock,
+        )
+        return self._matte
+
+    def mattes(self, frames: Iterable[Image]) -> Iterator[Matte]:
+        """Return the mattes of frames, one for each and in order, each good until the next.
+
+        frames: as calling the stream takes them. With one-frame delay each is taken before the
+                matte of the one before it is given, and copied.
+
+        Raises as calling a Matter does.
+        """
+        if self._delay is None:
+            for frame in frames:
+                yield self(frame)
+            return
+        self._delay.flush()
+        for frame in frames:
+            colours, alpha, own = self._run(frame, None, None)
+            if self._afresh:
+                yield from self._last(self._delay.flush())
+                self._afresh = False
+            start = perf_counter_ns()
+            earlier = self._delay(colours, alpha, own, self._order)
+            self.clock.record("smooth", start)
+            yield from self._last(earlier)
+        yield from self._last(self._delay.flush())
+
+    def _run(
+        self, frame: Image, trimap: Image | None, background: Image | None
+    ) -> tuple[Image, Alpha, Tensor | None]:
+        """Return a frame's colours, its alpha, and the foreground where the network gives it."""
         # First of all: what is no frame is no frame of another size, which would forget the others.
         _core.require_image(frame, "image", len(self._pixel_format))
         colours = colours_of(frame, self._pixel_format, self._buffers_for(frame.shape[:2]))
@@ -114,10 +187,12 @@ class Stream:
                 colours if self._align else None,
             )
             if self._align:
-                self._clock.record("align", start)
+                self.clock.record("align", start)
         ended = self._shots is not None and self._shots.ended(colours)
         if ended:
             self._follow()
+            self._forget()
+        fresh = self._runner is None
         if self._runner is None:
             size = self._buffers.size
             self._runner = self._pipeline.runner(self._pipeline.input_size(size), size)
@@ -125,40 +200,70 @@ class Stream:
             self._runner.reset()
         if self._matte is not None:
             self._matte.expire()
+        still = self._still is not None and self._still.still(colours)
+        skip = still and guidance is None and not fresh
         try:
             alpha = self._pipeline.lend(
-                self._runner, colours, self._order, guidance, self._buffers, self._clock
+                self._runner, colours, self._order, guidance, self._buffers, self.clock, skip=skip
             )
         except BaseException:
             # It may hold a state that is not a number, or half of another background.
             self._runner = self._fed = None
+            self._forget()
             raise
         self._background = self._fed = background
-        self._clock.frames += 1
+        self.clock.frames += 1
+        self.clock.skipped += skip
         own = self._runner.foreground
+        fits = own is not None and own.shape[2:] == alpha.shape
+        return colours, alpha, own if fits else None
+
+    def _last(self, frame: Delayed | None) -> Iterator[Matte]:
+        """Give the matte of a frame that has waited, if there is one."""
+        if frame is None:
+            return
+        if self._matte is not None:
+            self._matte.expire()
         self._matte = Matte(
-            colours,
-            alpha,
-            self._buffers,
-            tensor=own if own is not None and own.shape[2:] == alpha.shape else None,
+            frame.colours,
+            frame.alpha,
+            frame.buffers,
+            foreground=frame.foreground,
             order=self._order,
             threads=self._pipeline.threads,
-            clock=self._clock,
+            clock=self.clock,
         )
-        return self._matte
+        yield self._matte
 
     def reset(self) -> None:
-        """Forget earlier frames, as after a cut; only networks with recurrent state notice."""
+        """Forget earlier frames, as after a cut: recurrent state, smoothing, what was skipped."""
         self._follow()
         if self._runner is not None:
             self._runner.reset()
         if self._coarse is not None:
             self._coarse[0].reset()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._afresh = True
+        if self._steady is not None:
+            self._steady.reset()
+        if self._still is not None:
+            self._still.reset()
+
+    def require_frame(self, frame: Image) -> None:
+        """Raise TypeError or ValueError where frame is not what the pixel format says."""
+        _core.require_image(frame, "image", len(self._pixel_format))
+
+    @property
+    def delayed(self) -> bool:
+        """Whether mattes come later than their frames."""
+        return self._delay is not None
 
     @property
     def stats(self) -> StreamStats:
         """Frames so far, and p50, p95 and p99 of each stage in milliseconds."""
-        return self._clock.stats()
+        return self.clock.stats()
 
     def _follow(self) -> None:
         """Go over to the pipeline that serves now, which knows nothing of earlier frames."""
@@ -175,11 +280,19 @@ class Stream:
         kernels.quantise(coarse(colours).alpha, out=alpha, threads=threads)
         out: Image = self._buffers.get("trimap", np.uint8)
         trimap = make_trimap(alpha, band, threads, out)
-        self._clock.record("trimap", start)
+        self.clock.record("trimap", start)
         return trimap
 
     def _buffers_for(self, size: Size) -> Buffers:
         if size != self._buffers.size:
             self._buffers = Buffers(size)
             self._runner = self._fed = None
+            self._forget()
         return self._buffers
+
+
+def _default_smoothing(pipeline: Pipeline) -> Smoothing | None:
+    """Return what suits a network: see Matter.stream()."""
+    family = pipeline.family
+    own = family.recurrent or family.guidance == "trimap" or pipeline.mode == "reference"
+    return None if own else MotionAdaptive()

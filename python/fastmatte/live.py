@@ -1,0 +1,234 @@
+"""LiveStream: the newest frame of a camera, through a thread of its own, or not at all."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import dataclass, field, replace
+from time import perf_counter_ns
+from types import TracebackType
+
+import numpy as np
+
+from fastmatte.arrays import Image
+from fastmatte.buffers import Buffers
+from fastmatte.clock import StreamStats
+from fastmatte.matte import Matte
+from fastmatte.stream import Stream
+
+
+class LiveStream:
+    """Frames handed in as they come, the newest matte taken when it is wanted.
+
+        with matter.stream(deadline_ms=40) as live:
+            while frame := camera.read():
+                live.submit(frame)
+                matte = live.latest() or matte
+
+    Nothing queues. A frame that is not begun when the next one comes, or when its deadline has
+    passed, is dropped, and so is a matte that comes after its deadline or that a newer one
+    overtakes: no matte is older than deadline_ms when it is there to be taken. A deadline that the
+    work cannot keep gives no mattes; stats tell. Any thread may submit, and any other one take.
+
+    What a frame raises comes out of the next submit() or latest(), once; the frames after it go on.
+    """
+
+    def __init__(self, stream: Stream, deadline_ms: float) -> None:
+        """Start the thread; made by Matter.stream()."""
+        if stream.delayed:
+            raise ValueError("smoothing: expected none with a delay for live frames")
+        if isinstance(deadline_ms, bool) or not isinstance(deadline_ms, (int, float)):
+            raise TypeError(
+                f"deadline_ms: expected a number or None, got {type(deadline_ms).__name__}"
+            )
+        if not 0 < deadline_ms < float("inf"):
+            raise ValueError(f"deadline_ms: expected more than 0, got {deadline_ms!r}")
+        self._desk = _Desk(stream, round(deadline_ms * 1e6))
+        self._lent: _Slot | None = None
+        thread = threading.Thread(target=self._desk.work, name="fastmatte-live", daemon=True)
+        # Also where nobody closes it: at the latest as Python ends, before it stops its threads.
+        self._stop = weakref.finalize(self, _stop, self._desk, thread)
+        thread.start()
+
+    def __enter__(self) -> LiveStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def submit(self, frame: Image, *, background: Image | None = None) -> None:
+        """Hand in a camera's next frame and return at once.
+
+        frame:      as a Stream takes it; copied, so that the camera may go on writing there.
+        background: as a Stream takes it, for this frame and those after it; not copied.
+
+        Raises TypeError and ValueError for a frame that is none, what an earlier frame raised, and
+        ValueError once the stream is closed.
+        """
+        start = perf_counter_ns()
+        desk = self._desk
+        desk.stream.require_frame(frame)
+        slot = desk.free_slot()
+        slot.start = start
+        slot.background = background
+        slot.hold(frame)
+        desk.hand_in(slot)
+
+    def latest(self, *, wait_ms: float = 0) -> Matte | None:
+        """Return the newest matte that was not taken yet, None where there is none.
+
+        wait_ms: how long to wait for one.
+
+        It is good until the next one is taken: copy what you keep.
+        Raises what a frame raised, in the words of Stream.
+        """
+        taken = self._desk.take(wait_ms / 1e3, self._lent)
+        if taken is None:
+            return None
+        self._lent = taken
+        return taken.matte
+
+    def close(self) -> None:
+        """Finish the frame that is being worked on, drop the rest, and end the thread."""
+        self._stop()
+
+    @property
+    def stats(self) -> StreamStats:
+        """As of a Stream; frames are those submitted, of which some may still be under way."""
+        desk = self._desk
+        stats = desk.stream.stats
+        with desk.lock:
+            return replace(stats, frames=desk.submitted, dropped=desk.dropped)
+
+
+@dataclass
+class _Slot:
+    """A frame and, later, its matte, in memory of its own."""
+
+    frame: Image = field(default_factory=lambda: np.empty((0, 0, 0), np.uint8))
+    buffers: Buffers = field(default_factory=lambda: Buffers((0, 0)))
+    background: Image | None = None
+    start: int = 0
+    matte: Matte | None = None
+
+    def hold(self, frame: Image) -> None:
+        if self.frame.shape != frame.shape:
+            self.frame = np.empty(frame.shape, np.uint8)
+            self.buffers = Buffers(frame.shape[:2])
+        np.copyto(self.frame, frame)
+
+
+class _Desk:
+    """What both sides share: at most one frame waits, one is worked on, one matte is ready.
+
+    With one that was taken and one that is being handed in that makes five slots, and no more.
+    """
+
+    def __init__(self, stream: Stream, deadline: int) -> None:
+        self.stream = stream
+        self.lock = threading.Lock()
+        self.submitted = self.dropped = 0
+        self._deadline = deadline
+        self._changed = threading.Condition(self.lock)
+        self._free: list[_Slot] = []
+        self._waiting: _Slot | None = None
+        self._ready: _Slot | None = None
+        self._error: BaseException | None = None
+        self._closed = False
+
+    def free_slot(self) -> _Slot:
+        with self.lock:
+            self._raise()
+            if self._closed:
+                raise ValueError("submit: the stream is closed")
+            return self._free.pop() if self._free else _Slot()
+
+    def hand_in(self, slot: _Slot) -> None:
+        with self.lock:
+            self.submitted += 1
+            self._drop(slot if self._closed else self._waiting)
+            if not self._closed:
+                self._waiting = slot
+            self._changed.notify_all()
+
+    def take(self, seconds: float, lent: _Slot | None) -> _Slot | None:
+        with self.lock:
+            self._changed.wait_for(
+                lambda: self._ready is not None or self._error is not None or self._closed,
+                seconds,
+            )
+            self._raise()
+            taken, self._ready = self._ready, None
+            if taken is not None and lent is not None:
+                if lent.matte is not None:
+                    lent.matte.expire()
+                self._free.append(lent)
+            return taken
+
+    def work(self) -> None:
+        """Run in the thread until closed."""
+        with self.stream:
+            while True:
+                slot = self._next()
+                if slot is None:
+                    return
+                try:
+                    matte = self.stream(slot.frame, background=slot.background)
+                    # The stream's own memory serves the next frame, the slot's is this one's.
+                    slot.matte = matte.moved_to(slot.buffers, colours=slot.frame.shape[2] > 3)
+                except BaseException as error:
+                    with self.lock:
+                        self._error = error
+                        self._drop(slot)
+                        self._changed.notify_all()
+                    continue
+                self._finish(slot)
+
+    def close(self) -> None:
+        with self.lock:
+            self._closed = True
+            self._drop(self._waiting)
+            self._waiting = None
+            self._changed.notify_all()
+
+    def _next(self) -> _Slot | None:
+        with self.lock:
+            while True:
+                self._changed.wait_for(lambda: self._waiting is not None or self._closed)
+                slot, self._waiting = self._waiting, None
+                if slot is None or not self._late(slot):
+                    return slot
+                self._drop(slot)
+
+    def _finish(self, slot: _Slot) -> None:
+        with self.lock:
+            if self._late(slot):
+                self._drop(slot)
+                return
+            self.stream.clock.record("latency", slot.start)
+            self._drop(self._ready)
+            self._ready = slot
+            self._changed.notify_all()
+
+    def _late(self, slot: _Slot) -> bool:
+        return perf_counter_ns() - slot.start > self._deadline
+
+    def _drop(self, slot: _Slot | None) -> None:
+        if slot is not None:
+            self.dropped += 1
+            self._free.append(slot)
+
+    def _raise(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+
+def _stop(desk: _Desk, thread: threading.Thread) -> None:
+    desk.close()
+    thread.join()
