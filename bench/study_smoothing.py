@@ -95,17 +95,23 @@ def made(path: Path, motion: str, seed: int = 0) -> tuple[Video, Video]:
     return video, truths
 
 
-def ghosts(alphas: Video, truths: Video) -> tuple[float, float]:
-    """Return the mean alpha where truth has just left, and what is missing where it has come."""
-    trail, late = [], []
+def changes(truths: Video) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the pixels that truth has just left, and those where it has come, of each frame."""
+    found = []
     for i in range(3, len(truths)):
         last = truths[i - 3 : i]
         left = (np.maximum.reduce(last) > 230) & (truths[i] < 13)
         come = (np.minimum.reduce(last) < 13) & (truths[i] > 230)
-        trail.append((alphas[i][left].sum() / 255, left.sum()))
-        late.append(((255 - alphas[i][come].astype(int)).sum() / 255, come.sum()))
-    (one, pixels), (other, others) = np.sum(trail, 0), np.sum(late, 0)
-    return 100 * one / max(pixels, 1), 100 * other / max(others, 1)
+        found.append((np.flatnonzero(left), np.flatnonzero(come)))
+    return found
+
+
+def ghosts(alphas: Video, moved: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """Return the mean alpha x 100 where truth has just left, and what is missing where it came."""
+    pairs = list(zip(alphas[3:], moved, strict=True))
+    trail = np.concatenate([alpha.ravel()[left] for alpha, (left, _) in pairs])
+    late = np.concatenate([255 - alpha.ravel()[come] for alpha, (_, come) in pairs])
+    return trail.mean() / 2.55, late.mean() / 2.55
 
 
 def through_stream(matter: fm.Matter, video: Video, **options) -> tuple[list[np.ndarray], float]:
@@ -162,11 +168,12 @@ def study_made(matters: dict[str, fm.Matter], folder: Path) -> None:
     for motion in MOTIONS:
         for path in sorted(folder.glob("*_image.png")):
             video, truths = made(path, motion)
+            moved = changes(truths)
             for network, matter in matters.items():
                 for name, alphas in variants(matter, video):
                     row = [100 * fm.metrics.dtssd(alphas, truths), mad(alphas, truths)]
                     everything.setdefault((network, name), []).append(
-                        [*row, *ghosts(alphas, truths)]
+                        [*row, *ghosts(alphas, moved)]
                     )
     table(f"Made, {len(MOTIONS)} motions of every photograph:", heads, everything)
 

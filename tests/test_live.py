@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -21,7 +23,7 @@ NEVER = 60_000
 
 
 def flickering(count, seed=0):
-    """Frames that stand still but for noise, for a network of brightness: one in four is brighter."""
+    """Frames that stand still but for noise; for a network of brightness one in four flickers."""
     rng = np.random.default_rng(seed)
     still = rng.integers(40, 200, (*SIZE, 3))
     for i in range(count):
@@ -297,6 +299,32 @@ def test_what_is_late_is_dropped_and_counted(matter, slow):
         assert live.latest(wait_ms=100) is None
         assert live.stats.dropped == 2
         assert not slow.begun.acquire(blocking=False)
+
+
+@pytest.mark.parametrize("deadline", [20, NEVER])
+def test_beside_busy_processes_every_frame_is_taken_or_dropped(matter, deadline):
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(2 * fm._core.default_threads())
+    ]
+    frames, taken = list(flickering(60)), 0
+    try:
+        with matter.stream(deadline_ms=deadline) as live:
+            for frame in frames:
+                live.submit(frame)
+                time.sleep(0.005)
+                taken += live.latest() is not None
+            while live.latest(wait_ms=500) is not None:
+                taken += 1
+            stats = live.stats
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert stats.frames == 60
+    assert taken + stats.dropped == 60
+    if "latency" in stats.stages:
+        assert stats.stages["latency"].p99 <= deadline + 1
 
 
 def test_errors_come_out_once_and_the_next_frame_goes_on(matter, slow):
