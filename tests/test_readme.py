@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fastmatte as fm
 import graphs
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def test_tour_runs(tmp_path, monkeypatch, capsys):
-    [tour] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    tour, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len([line for line in tour.splitlines() if line.strip()]) <= 16
     monkeypatch.chdir(tmp_path)
     graphs.modnet(tmp_path / "modnet.onnx")
@@ -30,6 +31,29 @@ def test_tour_runs(tmp_path, monkeypatch, capsys):
     assert names["alpha"].shape == (90, 120)
     assert names["canvas"].any()
     assert capsys.readouterr().out.split()[0] in ENGINES
+
+
+def test_live_tour_runs(tmp_path, capsys):
+    _, tour = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    frame = np.zeros((90, 120, 3), np.uint8)
+    frames = iter([frame, frame, None])
+
+    class Camera:
+        def read(self):
+            return next(frames)
+
+    names = {
+        "matter": fm.Matter(graphs.modnet(tmp_path / "modnet.onnx")),
+        "camera": Camera(),
+        "background": (0, 177, 64),
+        "canvas": frame.copy(),
+    }
+    # However long the first frame takes here.
+    for hasty, patient in (("ms=40", "ms=60_000"), ("latest()", "latest(wait_ms=60_000)")):
+        tour = tour.replace(hasty, patient)
+    exec(tour, names)
+    assert names["canvas"].any()
+    assert capsys.readouterr().out.split()[:2] == ["2", "0"]
 
 
 SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
