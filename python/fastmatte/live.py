@@ -25,10 +25,11 @@ class LiveStream:
                 live.submit(frame)
                 matte = live.latest() or matte
 
-    Nothing queues. A frame that is not begun when the next one comes, or when its deadline has
-    passed, is dropped, and so is a matte that comes after its deadline or that a newer one
-    overtakes: no matte is older than deadline_ms when it is there to be taken. A deadline that the
-    work cannot keep gives no mattes; stats tell. Any thread may submit, and any other one take.
+    Nothing queues. A frame that is not begun when the next one comes, or that would come after its
+    deadline as long as work takes of late, is dropped, and so is a matte that does come after it or
+    that a newer one overtakes: no matte is older than deadline_ms when it is there to be taken. A
+    deadline that the work alone takes longer than gives no mattes; stats tell. Any thread may
+    submit, and any other one take.
 
     What a frame raises comes out of the next submit() or latest(), once; the frames after it go on.
     """
@@ -134,6 +135,8 @@ class _Desk:
         self.lock = threading.Lock()
         self.submitted = self.dropped = 0
         self._deadline = deadline
+        # Of the work on one frame, in nanoseconds, averaged over some ten of them.
+        self._expected = 0.0
         self._changed = threading.Condition(self.lock)
         self._free: list[_Slot] = []
         self._waiting: _Slot | None = None
@@ -177,6 +180,7 @@ class _Desk:
                 slot = self._next()
                 if slot is None:
                     return
+                start = perf_counter_ns()
                 try:
                     matte = self.stream(slot.frame, background=slot.background)
                     # The stream's own memory serves the next frame, the slot's is this one's.
@@ -187,6 +191,8 @@ class _Desk:
                         self._drop(slot)
                         self._changed.notify_all()
                     continue
+                taken = perf_counter_ns() - start
+                self._expected += 0.1 * (taken - self._expected)
                 self._finish(slot)
 
     def close(self) -> None:
@@ -201,7 +207,9 @@ class _Desk:
             while True:
                 self._changed.wait_for(lambda: self._waiting is not None or self._closed)
                 slot, self._waiting = self._waiting, None
-                if slot is None or not self._late(slot):
+                # Work that takes too long by itself would not be tried again otherwise.
+                ahead = self._expected if self._expected < self._deadline else 0.0
+                if slot is None or not self._late(slot, ahead):
                     return slot
                 self._drop(slot)
 
@@ -215,8 +223,8 @@ class _Desk:
             self._ready = slot
             self._changed.notify_all()
 
-    def _late(self, slot: _Slot) -> bool:
-        return perf_counter_ns() - slot.start > self._deadline
+    def _late(self, slot: _Slot, ahead: float = 0.0) -> bool:
+        return perf_counter_ns() - slot.start + ahead > self._deadline
 
     def _drop(self, slot: _Slot | None) -> None:
         if slot is not None:
