@@ -167,7 +167,7 @@ class Stream:
     ) -> tuple[Image, Alpha, Tensor | None]:
         """Return a frame's colours, its alpha, and the foreground where the network gives it."""
         # First of all: what is no frame is no frame of another size, which would forget the others.
-        _core.require_image(frame, "image", len(self._pixel_format))
+        self.require_frame(frame)
         colours = colours_of(frame, self._pixel_format, self._buffers_for(frame.shape[:2]))
         if self._runner is None or not self._pipeline.family.recurrent:
             self._follow()
