@@ -1,7 +1,6 @@
 // fastmatte._core: the kernels. Convert, check, release the GIL, call, return.
-#include <cmath>
-
 #include "bindings/arguments.h"
+#include "bindings/options.h"
 #include "bindings/register.h"
 #include "kernels/blur.h"
 #include "kernels/composite.h"
@@ -39,20 +38,6 @@ void with_alpha(py::handle object, const char* name, const Call& call) {
     const py::gil_scoped_release release;
     call(alpha.view);
   }
-}
-
-// A colour of three integers 0..255; expected says what else the argument may be.
-std::array<std::uint8_t, 3> read_colour(py::handle object, const char* name, const char* expected) {
-  if (!py::isinstance<py::sequence>(object) || py::isinstance<py::str>(object) ||
-      py::len(object) != 3) {
-    detail::throw_type(name, expected, detail::text_of(py::repr(object)));
-  }
-  std::array<std::uint8_t, 3> colour{};
-  for (std::size_t c = 0; c < 3; ++c) {
-    colour[c] = static_cast<std::uint8_t>(
-        read_integer(py::object(py::reinterpret_borrow<py::sequence>(object)[c]), name, 0, 255));
-  }
-  return colour;
 }
 
 // A background: an image, or one row of a colour that stands for all rows of the foreground's size.
@@ -113,28 +98,6 @@ py::array resize_array(py::handle image, std::pair<int, int> size, Filter filter
   const auto input = read_image<T>(image, "image", {1, 3, 4});
   auto result = write_image<Out>(out, size.first, size.second, input.view.channels);
   return filled(result, [&] { resize(input.view, result.view, filter, threads); });
-}
-
-enum class Planes { interleaved, nv12, i420 };
-
-struct PixelFormat {
-  Planes planes;
-  int channels;
-  ChannelOrder order;
-};
-
-PixelFormat read_pixel_format(py::handle object) {
-  return read_choice<PixelFormat>(object, "pixel_format",
-                                  {{"rgb", {Planes::interleaved, 3, ChannelOrder::rgb}},
-                                   {"bgr", {Planes::interleaved, 3, ChannelOrder::bgr}},
-                                   {"rgba", {Planes::interleaved, 4, ChannelOrder::rgb}},
-                                   {"bgra", {Planes::interleaved, 4, ChannelOrder::bgr}},
-                                   {"nv12", {Planes::nv12, 1, ChannelOrder::rgb}},
-                                   {"i420", {Planes::i420, 1, ChannelOrder::rgb}}});
-}
-
-std::string text_of_size(int height, int width) {
-  return std::to_string(height) + " x " + std::to_string(width);
 }
 
 // The planes of a frame, and the arrays that hold them.
@@ -282,26 +245,6 @@ void to_tensor(const YuvImage& image, TensorView<T> out, const Placement& place,
   fastmatte::to_tensor(image, out, place, filter, levels, threads);
 }
 
-// (x * scale - mean) / std as one multiplication and one addition.
-Levels read_levels(py::handle scale, py::handle mean, py::handle std) {
-  const double times = read_number(scale, "scale", std::numeric_limits<double>::lowest());
-  const auto means = read_per_channel(mean, "mean");
-  const auto deviations = read_per_channel(std, "std");
-  Levels levels;
-  for (std::size_t c = 0; c < 3; ++c) {
-    if (deviations[c] <= 0) {
-      throw ArgumentError("std", "three numbers above 0", detail::text_of(py::repr(std)));
-    }
-    levels.factor[c] = static_cast<float>(times / deviations[c]);
-    levels.offset[c] = static_cast<float>(-means[c] / deviations[c]);
-    if (!std::isfinite(levels.factor[c]) || !std::isfinite(levels.offset[c])) {
-      throw ArgumentError("std", "scale / std and mean / std that float32 can hold",
-                          detail::text_of(py::repr(std)));
-    }
-  }
-  return levels;
-}
-
 }  // namespace
 
 void register_kernels(py::module_& module) {
@@ -444,12 +387,7 @@ void register_kernels(py::module_& module) {
   module.def("resize", [](py::object image, py::object size, py::object filter, py::object dtype,
                           py::object out, py::object threads) {
     const auto to = read_size(size, "size");
-    const auto kind = read_choice<Filter>(filter, "filter",
-                                          {{"nearest", Filter::nearest},
-                                           {"bilinear", Filter::bilinear},
-                                           {"area", Filter::area},
-                                           {"bicubic", Filter::bicubic},
-                                           {"lanczos3", Filter::lanczos3}});
+    const auto kind = read_filter(filter);
     const int count = read_threads(threads);
     if (!holds<float>(image)) {
       if (!dtype.is_none()) read_choice<bool>(dtype, "dtype", {{"uint8", true}});

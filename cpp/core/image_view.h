@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/everywhere.h"
+
 namespace fastmatte {
 
 // The most pixels one image may have (16384 x 16384): element counts of a four-channel image still
@@ -18,9 +20,9 @@ struct ImageView {
   int channels = 1;
   std::ptrdiff_t row_stride = 0;  // elements; 0 repeats one row, negative runs upwards
 
-  T* row(int y) const noexcept { return data + y * row_stride; }
-  int row_elements() const noexcept { return width * channels; }
-  operator ImageView<const T>() const noexcept {
+  FASTMATTE_EVERYWHERE T* row(int y) const noexcept { return data + y * row_stride; }
+  FASTMATTE_EVERYWHERE int row_elements() const noexcept { return width * channels; }
+  FASTMATTE_EVERYWHERE operator ImageView<const T>() const noexcept {
     return {data, height, width, channels, row_stride};
   }
 };

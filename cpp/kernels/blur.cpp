@@ -10,48 +10,16 @@
 #include "core/buffer.h"
 #include "core/parallel.h"
 #include "core/require.h"
+#include "kernels/gaussian.h"
 #include "kernels/quantise.h"
 
 namespace fastmatte {
 namespace {
 
-// Beyond 3.5 sigma lies 0.05 % of a Gaussian, an eighth of a level of an edge from 0 to 255.
-constexpr double kTruncation = 3.5;
-
-// Cells of sigma / 2.4 or less: at least 48 dB to the true Gaussian on binary noise, the worst case
-// there is, and 57 dB on photographs; sigma / 2 would lose 4 dB of each.
-constexpr double kSigmaPerCell = 2.4;
-
-// Below these a direct convolution costs less. In fixed point it lasts longer; weights may differ
-// by more than 16 bits hold, and take float32.
-constexpr double kDirectSigma = 8;
-constexpr double kDirectWeightedSigma = 2 * kSigmaPerCell;
-
-constexpr int kMaxRadius = 28;
 constexpr int kMaxTaps = 2 * kMaxRadius + 1;
-static_assert(kMaxRadius % kTapGroup == 0 && kMaxRadius >= kTruncation * kDirectSigma);
 
 // Rows of a band; enough that the rows a band shares with its neighbours cost little.
 constexpr int kBandRows = 64;
-
-// As fir_row_* take it: half[0] counts twice.
-template <typename T>
-struct Kernel {
-  T half[kMaxRadius + 1];
-  int radius;
-  double sum;
-};
-
-Kernel<float> gaussian(double sigma) {
-  const auto value = [&](int i) { return std::exp(-0.5 * i * i / (sigma * sigma)); };
-  const int reach = std::max(1, static_cast<int>(std::ceil(kTruncation * sigma)));
-  Kernel<float> kernel{{}, (reach + kTapGroup - 1) / kTapGroup * kTapGroup, 1.0};
-  double sum = value(0);
-  for (int i = 1; i <= reach; ++i) sum += 2 * value(i);
-  for (int i = 0; i <= reach; ++i) kernel.half[i] = static_cast<float>(value(i) / sum);
-  kernel.half[0] /= 2;
-  return kernel;
-}
 
 // In 32768ths that add up to one over the positions around `at` in [0, size). Renormalising the
 // sums afterwards would magnify what rounding the products does to them.
@@ -234,10 +202,7 @@ struct Positions {
 void blur_in_cells(const Job& job, double sigma, int step) {
   const int height = job.image.height, width = job.image.width, planes = job.planes();
   const int count = job.row_elements();
-  // A box of n pixels has the variance (n^2 - 1) / 12, the triangle that interpolates (n^2 - 1)
-  // / 6.
-  const double squared = static_cast<double>(step) * step;
-  const Kernel<float> kernel = gaussian(std::sqrt((sigma * sigma - (squared - 1) / 4) / squared));
+  const Kernel<float> kernel = gaussian(sigma_of_cells(sigma, step));
   const Axis rows{height, step, 1}, columns{width, step, 1};
   const int cells = (columns.cells() + 2) * planes;
 
@@ -319,8 +284,8 @@ void blur_in_cells(const Job& job, double sigma, int step) {
 }
 
 void run(const Job& job, double sigma) {
-  if (sigma >= (job.weighted() ? kDirectWeightedSigma : kDirectSigma)) {
-    blur_in_cells(job, sigma, static_cast<int>(sigma / kSigmaPerCell));
+  if (const int step = cell_step(sigma, job.weighted())) {
+    blur_in_cells(job, sigma, step);
   } else if (job.weighted()) {
     blur_weighted_directly(job, sigma);
   } else {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/everywhere.h"
 #include "core/image_view.h"
 #include "cpu/dispatch.h"
 
@@ -73,11 +74,11 @@ FASTMATTE_ROW(mix_weighted_row,
                std::uint8_t* out, int width, int channels))
 
 // 0 <= value < 256 - 2^-16, in which rounding half up cannot overflow.
-static inline std::uint8_t rounded(float value) noexcept {
+static FASTMATTE_EVERYWHERE inline std::uint8_t rounded(float value) noexcept {
   return static_cast<std::uint8_t>(static_cast<std::int32_t>(value + 0.5f));
 }
 
-static inline float between(float upper, float lower, float position) noexcept {
+static FASTMATTE_EVERYWHERE inline float between(float upper, float lower, float position) noexcept {
   return upper + position * (lower - upper);
 }
 

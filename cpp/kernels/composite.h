@@ -73,7 +73,7 @@ FASTMATTE_ROW(unpremultiply_row, (const std::uint8_t* rgba, std::uint8_t* out, i
 // Sixteen bits hold the whole of this: the sum is at most 255 * 255 + 128. With y = x + 128,
 // (y + y / 256) / 256 is x / 255 rounded half up (Blinn, Three Wrongs Make a Right, 1995;
 // tests/test_composite.py tries every product).
-static inline std::uint8_t blend_255ths(std::uint16_t foreground, std::uint16_t background,
+static FASTMATTE_EVERYWHERE inline std::uint8_t blend_255ths(std::uint16_t foreground, std::uint16_t background,
                                         std::uint16_t alpha) noexcept {
   const auto front = static_cast<std::uint16_t>(alpha * foreground);
   const auto behind = static_cast<std::uint16_t>((255 - alpha) * background);
@@ -83,7 +83,7 @@ static inline std::uint8_t blend_255ths(std::uint16_t foreground, std::uint16_t 
 
 // alpha in 65536ths, of which 65535 stand for all: no difference d of two bytes makes 65535 d +
 // 32768 less than 65536 d or as much as 65536 (d + 1).
-static inline std::uint16_t steps_65536(float alpha) noexcept {
+static FASTMATTE_EVERYWHERE inline std::uint16_t steps_65536(float alpha) noexcept {
   const unsigned steps = to_steps(alpha, 65536.0f);
   return static_cast<std::uint16_t>(steps < 65535 ? steps : 65535);
 }
@@ -92,7 +92,7 @@ static inline std::uint16_t steps_65536(float alpha) noexcept {
 // (alpha * d + 32768) / 65536 rounded down. Of the product, sixteen-bit lanes have the halves that
 // an unsigned d makes: below zero its upper half is too large by alpha. Carries beyond sixteen bits
 // cancel out.
-static inline std::uint8_t blend_65536ths(std::uint16_t foreground, std::uint16_t background,
+static FASTMATTE_EVERYWHERE inline std::uint8_t blend_65536ths(std::uint16_t foreground, std::uint16_t background,
                                           std::uint16_t alpha) noexcept {
   const auto d = static_cast<std::uint16_t>(foreground - background);
   const auto upper = static_cast<std::uint16_t>((std::uint32_t{alpha} * d) >> 16);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/everywhere.h"
 #include "core/image_view.h"
 #include "cpu/dispatch.h"
 
@@ -88,11 +89,11 @@ FASTMATTE_ROW(fuse_narrow_row, (const std::uint8_t* image, const std::uint8_t* a
                                 const std::uint16_t* const* rows, const FullWeight& full, int begin,
                                 int end, const ForegroundScratch& scratch, std::uint8_t* out))
 
-static inline bool is_unknown(std::uint8_t alpha) noexcept { return alpha != 0 && alpha != 255; }
+static FASTMATTE_EVERYWHERE inline bool is_unknown(std::uint8_t alpha) noexcept { return alpha != 0 && alpha != 255; }
 
 // With the paper's letters: the blurred foreground F, corrected by what the mixture of F and the
 // blurred background B misses of the image I.
-static inline float fuse(float I, float alpha, float F, float B) noexcept {
+static FASTMATTE_EVERYWHERE inline float fuse(float I, float alpha, float F, float B) noexcept {
   const float value = F + alpha * (I - (alpha * F + (1.0f - alpha) * B));
   const float positive = value > 0.0f ? value : 0.0f;
   return positive < 255.0f ? positive : 255.0f;

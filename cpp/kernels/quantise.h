@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "core/buffer.h"
+#include "core/everywhere.h"
 #include "core/image_view.h"
 #include "cpu/dispatch.h"
 
@@ -31,7 +32,7 @@ FASTMATTE_ROW(quantise_row, (const float* alpha, std::uint8_t* out, int width))
 // alpha in [0, 1] times steps, rounded half up: half of one more than the half steps below it, of
 // which there are exactly twice as many. Adding 0.5 before truncating would round twice:
 // 0.49999997f + 0.5f is 1.
-static inline unsigned to_steps(float alpha, float steps) noexcept {
+static FASTMATTE_EVERYWHERE inline unsigned to_steps(float alpha, float steps) noexcept {
   return static_cast<unsigned>(static_cast<int>(alpha * (2.0f * steps)) + 1) >> 1;
 }
 

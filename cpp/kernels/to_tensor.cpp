@@ -139,36 +139,7 @@ int band_of(ImageView<const std::uint8_t> image, const Placement& place) {
              : resample_bands(image, box.height, box.width, 1).band;
 }
 
-// Kr and Kb are the weights of R and B in luma; R = Y + 2 (1 - Kr) V, B = Y + 2 (1 - Kb) U, and G
-// what is left of Y. Sources: ITU-R BT.601 section 2.5, BT.709 section 3.
-YuvWeights weights_of(YuvMatrix matrix, YuvRange range) noexcept {
-  const double kr = matrix == YuvMatrix::bt601 ? 0.299 : 0.2126;
-  const double kb = matrix == YuvMatrix::bt601 ? 0.114 : 0.0722;
-  const double kg = 1 - kr - kb;
-  const bool full = range == YuvRange::full;
-  const double luma = full ? 1 : 255.0 / 219, chroma = full ? 1 : 255.0 / 224;
-  return {full ? 0.0f : 16.0f,
-          static_cast<float>(luma),
-          static_cast<float>(2 * (1 - kr) * chroma),
-          static_cast<float>(-2 * (1 - kb) * kb / kg * chroma),
-          static_cast<float>(-2 * (1 - kr) * kr / kg * chroma),
-          static_cast<float>(2 * (1 - kb) * chroma)};
-}
-
 }  // namespace
-
-Box letterbox(int image_height, int image_width, int height, int width) noexcept {
-  const std::int64_t h = image_height, w = image_width;
-  Box box{0, 0, width, height};
-  if (height * w < width * h) {
-    box.width = static_cast<int>(std::max<std::int64_t>((2 * w * height + h) / (2 * h), 1));
-  } else {
-    box.height = static_cast<int>(std::max<std::int64_t>((2 * h * width + w) / (2 * w), 1));
-  }
-  box.x = (width - box.width) / 2;
-  box.y = (height - box.height) / 2;
-  return box;
-}
 
 template <typename T>
 void to_tensor(ImageView<const std::uint8_t> image, TensorView<T> out, const Placement& place,
@@ -253,7 +224,7 @@ void to_tensor(const YuvImage& image, TensorView<T> out, const Placement& place,
   const auto stride = aligned_count<float>(static_cast<std::size_t>(box.width));
   const Slices<float> rows(workers, 3 * stride);
   const auto colour = active_colour_row();
-  const YuvWeights weights = weights_of(image.matrix, image.range);
+  const YuvWeights weights = yuv_weights(image.matrix, image.range);
   fill_tensor(out, place, levels, band, threads, [&](int worker, int y, const Planes& to) noexcept {
     float* const l = rows[worker];
     float *const u = l + stride, *const v = u + stride;

@@ -94,6 +94,7 @@ FASTMATTE_ROW(split_row,
 struct YuvWeights {
   float black, luma, red_v, green_u, green_v, blue_u;
 };
+YuvWeights yuv_weights(YuvMatrix matrix, YuvRange range) noexcept;
 FASTMATTE_ROW(colour_row,
               (const float* y, const float* u, const float* v, int width, YuvWeights weights,
                Levels levels, float* first, float* second, float* third))

@@ -1,6 +1,8 @@
 """What fastmatte raises besides ValueError and TypeError for bad arguments.
 
 FastmatteError
+├── DeviceError        no driver or GPU is there, or CUDA refused
+│   └── DeviceMemoryError  it has less memory than was wanted
 ├── EngineError   an engine is missing, refused a model, or failed while running it
 ├── ImageError    an image file is empty, broken, too large, or not an image
 └── ModelError    a model file is missing, broken, or of a family nobody named
@@ -11,6 +13,14 @@ from __future__ import annotations
 
 class FastmatteError(Exception):
     """Anything that went wrong outside the caller's own arguments."""
+
+
+class DeviceError(FastmatteError):
+    """There is no GPU to run on, or CUDA failed; carries what is missing or CUDA's own text."""
+
+
+class DeviceMemoryError(DeviceError):
+    """A device has less memory than was wanted; the message has the bytes wanted and free."""
 
 
 class EngineError(FastmatteError):

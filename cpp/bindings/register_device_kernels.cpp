@@ -1,0 +1,264 @@
+// fastmatte._cuda: the kernels. Convert, check, release the GIL, enqueue, return.
+#include "bindings/device_arguments.h"
+#include "bindings/options.h"
+#include "bindings/register_device.h"
+#include "bindings/workspaces.h"
+#include "cuda/kernels.h"
+#include "kernels/blur.h"
+
+namespace fastmatte {
+namespace {
+
+// Enqueues call(workspace) on the stream without the GIL, and returns what the caller gets.
+template <typename Call>
+py::object enqueued(const StreamArgument& stream, const py::object& result, const Call& call) {
+  const auto shared = workspace_of(stream);
+  {
+    const py::gil_scoped_release release;
+    const cuda::DeviceScope scope(stream.device);
+    const std::lock_guard lock(shared->mutex);
+    call(shared->workspace);
+  }
+  return result;
+}
+
+// The result of run(alpha view) for alpha of either dtype.
+template <typename Run>
+py::object with_device_alpha(py::handle object, const char* name, const StreamArgument& stream,
+                             const Run& run) {
+  if (holds_on_device(object, "uint8")) {
+    const auto alpha = read_device_image<std::uint8_t>(object, name, {1}, stream);
+    return run(alpha.view);
+  }
+  const auto alpha = read_device_image<float>(object, name, {1}, stream);
+  return run(alpha.view);
+}
+
+// What dtype asks for or, where it is None, what out is: calls make(float or uint8 zero).
+template <typename Make>
+py::object with_device_dtype(py::handle dtype, py::handle out, const Make& make) {
+  const bool bytes = dtype.is_none()
+                         ? !out.is_none() && holds_on_device(out, "uint8")
+                         : read_choice<bool>(dtype, "dtype", {{"float32", false}, {"uint8", true}});
+  return bytes ? make(std::uint8_t{}) : make(float{});
+}
+
+template <typename T, typename Out>
+py::object resize_on_device(py::handle image, std::pair<int, int> size, Filter filter,
+                            py::handle out, const StreamArgument& stream) {
+  const auto input = read_device_image<T>(image, "image", {1, 3, 4}, stream);
+  const auto result =
+      write_device_image<Out>(out, size.first, size.second, input.view.channels, stream);
+  return enqueued(stream, result.object, [&](cuda::Workspace& workspace) {
+    cuda::resize(input.view, result.view, filter, workspace, stream.handle);
+  });
+}
+
+// An nv12 frame: one (H * 3 / 2, W) array, or (y, uv).
+struct DeviceYuv {
+  YuvImage view;
+  py::object owners[2];
+};
+
+DeviceYuv read_device_nv12(py::handle object, py::handle matrix, py::handle range,
+                           const StreamArgument& stream) {
+  DeviceYuv input;
+  YuvImage& view = input.view;
+  view.matrix = read_choice<YuvMatrix>(matrix, "matrix",
+                                       {{"bt601", YuvMatrix::bt601}, {"bt709", YuvMatrix::bt709}});
+  view.range = read_choice<YuvRange>(range, "range",
+                                     {{"limited", YuvRange::limited}, {"full", YuvRange::full}});
+  if (!py::isinstance<py::tuple>(object) && !py::isinstance<py::list>(object)) {
+    auto all = read_device_image<std::uint8_t>(object, "image", {1}, stream);
+    if (all.view.height % 3 != 0 || all.view.width % 2 != 0) {
+      throw ArgumentError("image", "(H * 3 / 2, W) with even H and W, or a tuple of planes",
+                          text_of_size(all.view.height, all.view.width));
+    }
+    const int height = all.view.height / 3 * 2, width = all.view.width;
+    view.y = {all.view.data, height, width, 1, all.view.row_stride};
+    view.u = {all.view.row(height), height / 2, width / 2, 2, all.view.row_stride};
+    input.owners[0] = std::move(all.owner);
+    return input;
+  }
+  if (py::len(object) != 2) {
+    throw ArgumentError("image", "planes (y, uv)", std::to_string(py::len(object)) + " planes");
+  }
+  const auto planes = py::reinterpret_borrow<py::sequence>(object);
+  auto y = read_device_image<std::uint8_t>(py::object(planes[0]), "image[0]", {1}, stream);
+  auto uv = read_device_image<std::uint8_t>(py::object(planes[1]), "image[1]", {1, 2}, stream);
+  if (y.view.height % 2 != 0 || y.view.width % 2 != 0) {
+    throw ArgumentError("image[0]", "even height and width",
+                        text_of_size(y.view.height, y.view.width));
+  }
+  // (H / 2, W) is (H / 2, W / 2, 2) seen flat.
+  if (uv.view.channels == 1) uv.view.width /= 2, uv.view.channels = 2;
+  if (uv.view.height != y.view.height / 2 || uv.view.width != y.view.width / 2) {
+    throw ArgumentError(
+        "image[1]", "half the size of luma, " + text_of_size(y.view.height / 2, y.view.width / 2),
+        text_of_size(uv.view.height, uv.view.width));
+  }
+  view.y = y.view;
+  view.u = uv.view;
+  input.owners[0] = std::move(y.owner);
+  input.owners[1] = std::move(uv.owner);
+  return input;
+}
+
+}  // namespace
+
+void register_device_kernels(py::module_& module) {
+  module.def("blur", [](py::object image, py::object sigma, py::object weight, py::object out,
+                        py::object on) {
+    const auto stream = read_stream(on);
+    const auto input = read_device_image<std::uint8_t>(image, "image", {1, 3, 4}, stream);
+    const double deviation = read_number(sigma, "sigma", kMinSigma, kMaxSigma);
+    const auto result = write_device_image<std::uint8_t>(out, input.view.height, input.view.width,
+                                                         input.view.channels, stream);
+    const auto run = [&](auto view) {
+      return enqueued(stream, result.object, [&](cuda::Workspace& workspace) {
+        cuda::blur(input.view, deviation, view, result.view, workspace, stream.handle);
+      });
+    };
+    if (weight.is_none()) return run(ImageView<const std::uint8_t>{});
+    return with_device_alpha(weight, "weight", stream, run);
+  });
+  module.def("composite", [](py::object foreground, py::object background, py::object alpha,
+                             py::object out, py::object on) {
+    const auto stream = read_stream(on);
+    const auto image = read_device_image<std::uint8_t>(foreground, "foreground", {3}, stream);
+    cuda::Background behind{};
+    DeviceInput<std::uint8_t> plate;
+    if (py::isinstance<py::tuple>(background) || py::isinstance<py::list>(background)) {
+      const auto colour = read_colour(background, "background", "a colour (r, g, b)");
+      std::copy(colour.begin(), colour.end(), behind.colour);
+    } else {
+      plate = read_device_image<std::uint8_t>(background, "background", {3}, stream);
+      behind.image = plate.view;
+    }
+    const auto result =
+        write_device_image<std::uint8_t>(out, image.view.height, image.view.width, 3, stream);
+    return with_device_alpha(alpha, "alpha", stream, [&](auto view) {
+      return enqueued(stream, result.object, [&](cuda::Workspace&) {
+        cuda::composite(image.view, behind, view, result.view, stream.handle);
+      });
+    });
+  });
+  module.def("cutout", [](py::object foreground, py::object alpha, py::object out, py::object on) {
+    const auto stream = read_stream(on);
+    const auto image = read_device_image<std::uint8_t>(foreground, "foreground", {3}, stream);
+    const auto result =
+        write_device_image<std::uint8_t>(out, image.view.height, image.view.width, 4, stream);
+    return with_device_alpha(alpha, "alpha", stream, [&](auto view) {
+      return enqueued(stream, result.object, [&](cuda::Workspace&) {
+        cuda::cutout(image.view, view, result.view, stream.handle);
+      });
+    });
+  });
+  module.def(
+      "estimate_foreground", [](py::object image, py::object alpha, py::object out, py::object on) {
+        const auto stream = read_stream(on);
+        const auto input = read_device_image<std::uint8_t>(image, "image", {3}, stream);
+        const auto result =
+            write_device_image<std::uint8_t>(out, input.view.height, input.view.width, 3, stream);
+        return with_device_alpha(alpha, "alpha", stream, [&](auto view) {
+          return enqueued(stream, result.object, [&](cuda::Workspace& workspace) {
+            cuda::estimate_foreground(input.view, view, result.view, workspace, stream.handle);
+          });
+        });
+      });
+  module.def("guided_upsample", [](py::object guide, py::object alpha, py::object radius,
+                                   py::object eps, py::object unsure, py::object dtype,
+                                   py::object out, py::object on) {
+    const auto stream = read_stream(on);
+    const auto input = read_device_image<std::uint8_t>(guide, "guide", {1, 3}, stream);
+    const auto small = read_device_image<float>(alpha, "alpha", {1}, stream);
+    const int reach = static_cast<int>(read_integer(radius, "radius", 1, kMaxPixels));
+    const double least = read_number(eps, "eps", 1e-9);
+    const auto keep = unsure.is_none() ? std::optional<double>{} : read_number(unsure, "unsure", 0);
+    return with_device_dtype(dtype, out, [&](auto zero) {
+      const auto result =
+          write_device_image<decltype(zero)>(out, input.view.height, input.view.width, 1, stream);
+      return enqueued(stream, result.object, [&](cuda::Workspace& workspace) {
+        cuda::guided_upsample(input.view, small.view, reach, least, keep, result.view, workspace,
+                              stream.handle);
+      });
+    });
+  });
+  module.def("resize", [](py::object image, py::object size, py::object filter, py::object dtype,
+                          py::object out, py::object on) {
+    const auto stream = read_stream(on);
+    const auto to = read_size(size, "size");
+    const Filter kind = read_filter(filter);
+    if (!holds_on_device(image, "float32")) {
+      if (!dtype.is_none()) read_choice<bool>(dtype, "dtype", {{"uint8", true}});
+      return resize_on_device<std::uint8_t, std::uint8_t>(image, to, kind, out, stream);
+    }
+    return with_device_dtype(dtype, out, [&](auto zero) {
+      return resize_on_device<float, decltype(zero)>(image, to, kind, out, stream);
+    });
+  });
+  module.def("to_tensor", [](py::object image, py::object size, py::object around,
+                             py::object filter, py::object scale, py::object mean, py::object std,
+                             py::object pixel_format, py::object matrix, py::object range,
+                             py::object layout, py::object dtype, py::object out, py::object on) {
+    const auto stream = read_stream(on);
+    const PixelFormat format = read_pixel_format(pixel_format);
+    if (format.planes == Planes::i420) {
+      throw ArgumentError("pixel_format", "'rgb', 'bgr', 'rgba', 'bgra' or 'nv12' on a device",
+                          "'i420'");
+    }
+    const bool yuv = format.planes == Planes::nv12;
+    DeviceInput<std::uint8_t> pixels;
+    DeviceYuv planes;
+    if (yuv) {
+      planes = read_device_nv12(image, matrix, range, stream);
+    } else {
+      pixels = read_device_image<std::uint8_t>(image, "image", {format.channels}, stream);
+    }
+    const auto& first = yuv ? planes.view.y : pixels.view;
+    const auto [height, width] =
+        size.is_none() ? std::pair(first.height, first.width) : read_size(size, "size");
+    Placement place{{0, 0, width, height}};
+    if (!around.is_none()) {
+      const auto colour = read_colour(around, "letterbox", "a colour (r, g, b)");
+      std::copy(colour.begin(), colour.end(), place.around);
+      place.box = letterbox(first.height, first.width, height, width);
+    }
+    const auto kind = read_choice<Filter>(filter, "filter",
+                                          {{"bilinear", Filter::bilinear}, {"area", Filter::area}});
+    const Levels levels = read_levels(scale, mean, std);
+    const auto order =
+        read_choice<Layout>(layout, "layout", {{"nchw", Layout::nchw}, {"nhwc", Layout::nhwc}});
+    const bool half = dtype.is_none() ? !out.is_none() && holds_on_device(out, "float16")
+                                      : read_choice<bool>(dtype, "dtype",
+                                                          {{"float32", false}, {"float16", true}});
+    const int rows = height, columns = width;
+    const auto fill = [&](auto zero) {
+      const auto result = write_device_tensor<decltype(zero)>(out, rows, columns, order, stream);
+      return enqueued(stream, result.object, [&](cuda::Workspace& workspace) {
+        if (yuv) {
+          cuda::to_tensor(planes.view, result.view, place, kind, levels, workspace, stream.handle);
+        } else {
+          cuda::to_tensor(pixels.view, result.view, place, kind, format.order, levels, workspace,
+                          stream.handle);
+        }
+      });
+    };
+    return half ? fill(Half{}) : fill(float{});
+  });
+  module.def("trimap", [](py::object alpha, py::object radius, py::object low, py::object high,
+                          py::object out, py::object on) {
+    const auto stream = read_stream(on);
+    const int reach = static_cast<int>(read_integer(radius, "radius", 0, kMaxPixels));
+    const auto background = static_cast<float>(read_number(low, "low", 0, 1));
+    const auto foreground = static_cast<float>(read_number(high, "high", 0, 1));
+    return with_device_alpha(alpha, "alpha", stream, [&](auto view) {
+      const auto result = write_device_image<std::uint8_t>(out, view.height, view.width, 1, stream);
+      return enqueued(stream, result.object, [&](cuda::Workspace& workspace) {
+        cuda::trimap(view, reach, background, foreground, result.view, workspace, stream.handle);
+      });
+    });
+  });
+}
+
+}  // namespace fastmatte

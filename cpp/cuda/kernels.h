@@ -1,0 +1,82 @@
+// The GPU twins of kernels/: the same names, contracts and oracles, on device memory and a stream.
+//
+// All are enqueued and return at once. They take the scratch they need from workspace, which
+// belongs to the stream, and nothing of it where a call of these sizes came before. Alpha outside
+// [0, 1] is clamped, NaN to 0, where the processor's kernels refuse it: to look would be to wait.
+//
+// Bytes are what must be read and written for each pixel of the result (P) or of an input. All
+// these kernels are bound by memory: the bound of each is its bytes over the device's bandwidth.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "core/image_view.h"
+#include "core/tensor_view.h"
+#include "cuda/workspace.h"
+#include "kernels/to_tensor.h"
+
+namespace fastmatte::cuda {
+
+// An image, or one colour where data is null.
+struct Background {
+  ImageView<const std::uint8_t> image;
+  std::uint8_t colour[3];
+};
+
+// 9 or 6 bytes P and those of alpha, 1 or 4. Alpha is uint8_t or float.
+template <typename Alpha>
+void composite(ImageView<const std::uint8_t> foreground, const Background& background,
+               ImageView<const Alpha> alpha, ImageView<std::uint8_t> out, cudaStream_t stream);
+
+// 7 bytes P and those of alpha.
+template <typename Alpha>
+void cutout(ImageView<const std::uint8_t> foreground, ImageView<const Alpha> alpha,
+            ImageView<std::uint8_t> out, cudaStream_t stream);
+
+// Every pixel of image once, 12 or 6 bytes P. T is float or Half, and 2 bytes each of nv12.
+template <typename T>
+void to_tensor(ImageView<const std::uint8_t> image, TensorView<T> out, const Placement& place,
+               Filter filter, ChannelOrder order, const Levels& levels, Workspace& workspace,
+               cudaStream_t stream);
+template <typename T>
+void to_tensor(const YuvImage& image, TensorView<T> out, const Placement& place, Filter filter,
+               const Levels& levels, Workspace& workspace, cudaStream_t stream);
+
+// Every pixel of image and of out once; T is uint8_t or float. The image between the passes does
+// not exist: each result sums its own window, which costs 36 products each way for lanczos3 at most
+// where it enlarges.
+template <typename T>
+void resize(ImageView<const T> image, ImageView<T> out, Filter filter, Workspace& workspace,
+            cudaStream_t stream);
+void resize(ImageView<const float> image, ImageView<std::uint8_t> out, Filter filter,
+            Workspace& workspace, cudaStream_t stream);
+
+// Out is float or uint8_t. 3 bytes and those of out P; guide's 3 again and some 60 for each pixel
+// of alpha, which as a rule is a tenth of P.
+template <typename Out>
+void guided_upsample(ImageView<const std::uint8_t> guide, ImageView<const float> alpha, int radius,
+                     double eps, std::optional<double> unsure, ImageView<Out> out,
+                     Workspace& workspace, cudaStream_t stream);
+
+// Blur fusion. 7 bytes P, and where alpha is neither 0 nor 1 some 50 more, which the second-level
+// cache gives.
+template <typename Alpha>
+void estimate_foreground(ImageView<const std::uint8_t> image, ImageView<const Alpha> alpha,
+                         ImageView<std::uint8_t> out, Workspace& workspace, cudaStream_t stream);
+
+// Twice the bytes of image and, where weight has data, its own.
+template <typename Weight>
+void blur(ImageView<const std::uint8_t> image, double sigma, ImageView<const Weight> weight,
+          ImageView<std::uint8_t> out, Workspace& workspace, cudaStream_t stream);
+
+// 1 byte P and those of alpha.
+template <typename Alpha>
+void trimap(ImageView<const Alpha> alpha, int radius, float low, float high,
+            ImageView<std::uint8_t> out, Workspace& workspace, cudaStream_t stream);
+
+// A network's (1, 1, H, W) alpha in either precision as float32 in [0, 1].
+template <typename T>
+void clamp_alpha(const T* alpha, ImageView<float> out, cudaStream_t stream);
+
+}  // namespace fastmatte::cuda

@@ -1,0 +1,137 @@
+// How kernels are written and launched: programs of which nvcc makes GPU code, and any compiler the
+// same for the processor, where tests hold it against the oracles.
+//
+// A pixel program is called once for every (x, y). A block program is called once for every block
+// and is a sequence of loops that its threads share, with a barrier after each: what one loop
+// writes to shared memory the next may read, and nothing else passes between threads. So one thread
+// may run each loop to its end, in any order, which is what the processor does.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "core/everywhere.h"
+#include "cuda/runtime.h"
+
+#if defined(__CUDA_ARCH__)
+#define FASTMATTE_UNROLL _Pragma("unroll")
+#else
+#define FASTMATTE_UNROLL
+#endif
+
+namespace fastmatte::cuda {
+
+// Every device lends a block this much shared memory without being asked.
+constexpr std::size_t kSharedBytes = 48 * 1024;
+
+struct Block {
+  int x, y;
+  int columns;  // blocks beside each other
+
+  FASTMATTE_EVERYWHERE int index() const noexcept { return y * columns + x; }
+
+  // Calls body(i) for all i < count, without a barrier: for a block's last loop, or one whose
+  // results the next does not touch.
+  template <typename Body>
+  FASTMATTE_EVERYWHERE void share(int count, const Body& body) const {
+#if defined(__CUDA_ARCH__)
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) {
+      body(i);
+    }
+#else
+    // Both ways, lest a loop count on its own order.
+    const bool backwards = (x + y) % 2 != 0;
+    for (int i = 0; i < count; ++i) body(backwards ? count - 1 - i : i);
+#endif
+  }
+  template <typename Body>
+  FASTMATTE_EVERYWHERE void each(int count, const Body& body) const {
+    share(count, body);
+#if defined(__CUDA_ARCH__)
+    __syncthreads();
+#endif
+  }
+};
+
+// threads is a multiple of 32.
+struct Blocks {
+  int columns, rows;
+  int threads;
+  std::size_t shared_bytes;
+};
+
+constexpr int ceil_divide(int a, int b) noexcept { return (a + b - 1) / b; }
+
+#if defined(FASTMATTE_CUDA_EMULATED)
+
+template <typename Program>
+void launch_pixels(const Program& program, int width, int height, cudaStream_t stream) {
+  check(emulated::enqueue(stream,
+                          [=] {
+                            for (int y = 0; y < height; ++y) {
+                              for (int x = 0; x < width; ++x) program(x, y);
+                            }
+                          }),
+        "kernel launch");
+}
+
+template <typename Program>
+void launch_blocks(const Program& program, const Blocks& blocks, cudaStream_t stream) {
+  check(emulated::enqueue(stream,
+                          [=] {
+                            // Exactly as much as was asked for, so that sanitizers see its end.
+                            std::vector<double> shared((blocks.shared_bytes + 7) / 8);
+                            for (int y = 0; y < blocks.rows; ++y) {
+                              for (int x = 0; x < blocks.columns; ++x) {
+                                program(Block{x, y, blocks.columns}, shared.data());
+                              }
+                            }
+                          }),
+        "kernel launch");
+}
+
+#elif defined(__CUDACC__)
+
+constexpr int kPixelThreads = 128;
+// The most blocks that a grid may have along y.
+constexpr int kMostRows = 65535;
+
+template <typename Program>
+__global__ void __launch_bounds__(kPixelThreads)
+    run_pixels(const Program program, int width, int height) {
+  const int x = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (x >= width) return;
+  for (int y = static_cast<int>(blockIdx.y); y < height; y += static_cast<int>(gridDim.y)) {
+    program(x, y);
+  }
+}
+
+template <typename Program>
+__global__ void run_blocks(const Program program, int columns, int rows) {
+  extern __shared__ double shared[];
+  for (int y = static_cast<int>(blockIdx.y); y < rows; y += static_cast<int>(gridDim.y)) {
+    program(Block{static_cast<int>(blockIdx.x), y, columns}, shared);
+    __syncthreads();
+  }
+}
+
+template <typename Program>
+void launch_pixels(const Program& program, int width, int height, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(ceil_divide(width, kPixelThreads)),
+                  static_cast<unsigned>(height < kMostRows ? height : kMostRows));
+  run_pixels<<<grid, kPixelThreads, 0, stream> > >(program, width, height);
+  check(cudaGetLastError(), "kernel launch");
+}
+
+template <typename Program>
+void launch_blocks(const Program& program, const Blocks& blocks, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>(blocks.columns),
+                  static_cast<unsigned>(blocks.rows < kMostRows ? blocks.rows : kMostRows));
+  run_blocks<<<grid, static_cast<unsigned>(blocks.threads), blocks.shared_bytes, stream> > >(
+      program, blocks.columns, blocks.rows);
+  check(cudaGetLastError(), "kernel launch");
+}
+
+#endif
+
+}  // namespace fastmatte::cuda

@@ -1,0 +1,411 @@
+"""The kernels and the pipeline on an NVIDIA GPU: device arrays in, device arrays out, on a stream.
+
+What holds for every kernel here:
+
+- It is the twin of the one of its name in fastmatte.kernels: the same results, but for what is said.
+- Arrays lie on one device and come from any library: __cuda_array_interface__ (CuPy, Numba, PyTorch)
+  or DLPack. They are used where they lie, and must have rows of adjacent pixels.
+- stream is where the work is enqueued: None for the default stream, an address, or a stream of CuPy,
+  PyTorch or this module. The call returns at once; whoever reads the result elsewhere waits for it.
+- out, where given, has the shape and dtype of the result and may not overlap an input unless the
+  processor's kernel says that it may. Else the result is a new Array on the stream's device.
+- Nobody can look at values without waiting for them, so that alpha outside [0, 1] is clamped, NaN to
+  0, where fastmatte.kernels refuses it.
+- What a call needs besides, it keeps for the next on the same stream: calls of the same sizes allocate
+  nothing but their results. release_memory() gives it back.
+- A wrong type is a TypeError, a wrong shape, range, overlap or device a ValueError, naming the
+  argument, what was expected and what came; without a driver or a GPU every function is a DeviceError
+  that says what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal, Protocol
+
+from fastmatte.arrays import (
+    AlphaDtype,
+    Array,
+    Colour,
+    Filter,
+    Image,
+    Layout,
+    Size,
+    TensorDtype,
+    YuvMatrix,
+    YuvRange,
+)
+from fastmatte.errors import DeviceError
+from fastmatte.refine import Refine
+
+try:
+    from fastmatte import _cuda
+except ImportError as error:  # pragma: no cover - depends on the build
+    if "_cuda" not in str(error):
+        raise
+    _cuda = None  # type: ignore[assignment]
+
+__all__ = [
+    "Device",
+    "DeviceArray",
+    "Event",
+    "Graph",
+    "Pipeline",
+    "Stream",
+    "blur",
+    "composite",
+    "cutout",
+    "devices",
+    "empty",
+    "estimate_foreground",
+    "free_memory",
+    "guided_upsample",
+    "missing",
+    "release_memory",
+    "resize",
+    "to_device",
+    "to_tensor",
+    "trimap",
+]
+
+#: A stream of any library, its address, or None for the default stream.
+StreamLike = Any
+
+
+class DeviceArray(Protocol):
+    """Memory on a device; what this module makes has shape, dtype, device and numpy() besides."""
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Device:
+    """One GPU."""
+
+    name: str
+    capability: tuple[int, int]
+    memory: int
+    multiprocessors: int
+
+
+def _module() -> ModuleType:
+    if _cuda is None:
+        raise DeviceError(f"no CUDA device: {missing()}")
+    return _cuda
+
+
+def missing() -> str | None:
+    """Return what keeps this module from running here, None where nothing does."""
+    if _cuda is None:
+        return "this fastmatte was built without nvcc, and so without its GPU module"
+    return _cuda.missing_driver() or None
+
+
+def devices() -> list[Device]:
+    """Return the GPUs the driver shows, by their numbers.
+
+    Raises DeviceError naming what is missing.
+    """
+    module = _module()
+    return [
+        Device(name, (major, minor), memory, multiprocessors)
+        for name, major, minor, memory, multiprocessors in (
+            module.device_info(i) for i in range(module.device_count())
+        )
+    ]
+
+
+def free_memory() -> int:
+    """Return the bytes of the current device that nobody holds."""
+    return int(_module().free_memory())
+
+
+def release_memory() -> None:
+    """Give back what calls keep for the next ones, except what graphs need."""
+    _module().release_workspaces()
+
+
+def empty(shape: Sequence[int], dtype: str, *, stream: StreamLike = None) -> Any:
+    """Return a new device array, uninitialised.
+
+    dtype: "uint8", "float16" or "float32".
+
+    Raises DeviceMemoryError with the bytes wanted and free.
+    """
+    return _module().empty(list(shape), dtype, stream)
+
+
+def to_device(values: Array, *, stream: StreamLike = None) -> Any:
+    """Return a copy of a NumPy array on the stream's device, once it is there.
+
+    values: uint8, float16 or float32.
+    """
+    return _module().upload(values, stream)
+
+
+def Stream(device: int = 0) -> Any:  # noqa: N802
+    """Make a stream of a device: ptr, device, synchronize()."""
+    return _module().Stream(device)
+
+
+def Event() -> Any:  # noqa: N802
+    """Make a point in time on a stream: record(stream), synchronize(), milliseconds_since(event)."""
+    return _module().Event()
+
+
+def Graph(function: Callable[[], object], *, stream: StreamLike) -> Any:  # noqa: N802
+    """Capture what function() enqueues on stream: launch(stream) does it all again.
+
+    function: calls kernels of this module with out= and this stream, which is not the default one.
+              Each must have been called once before on it, with the same sizes.
+
+    Arrays must outlive the graph, which keeps function alive and so what it refers to.
+    """
+    return _module().Graph(function, stream)
+
+
+def blur(
+    image: DeviceArray,
+    *,
+    sigma: float,
+    weight: DeviceArray | None = None,
+    out: DeviceArray | None = None,
+    stream: StreamLike = None,
+) -> Any:
+    """Blur every channel with a Gaussian, as fastmatte.kernels.blur does.
+
+    Agrees with oracles.blur within a level where sigma is below 8 (4.8 with weights), to 45 dB
+    beyond; not with the processor's kernel bit for bit, whose narrow Gaussians have 16 bits.
+    """
+    return _module().blur(image, sigma, weight, out, stream)
+
+
+def composite(
+    foreground: DeviceArray,
+    background: DeviceArray | Colour,
+    alpha: DeviceArray,
+    *,
+    out: DeviceArray | None = None,
+    stream: StreamLike = None,
+) -> Any:
+    """Lay foreground over background, as fastmatte.kernels.composite does, bit for bit."""
+    return _module().composite(foreground, background, alpha, out, stream)
+
+
+def cutout(
+    foreground: DeviceArray,
+    alpha: DeviceArray,
+    *,
+    out: DeviceArray | None = None,
+    stream: StreamLike = None,
+) -> Any:
+    """Join colours and alpha into RGBA, as fastmatte.kernels.cutout does, bit for bit."""
+    return _module().cutout(foreground, alpha, out, stream)
+
+
+def estimate_foreground(
+    image: DeviceArray,
+    alpha: DeviceArray,
+    *,
+    out: DeviceArray | None = None,
+    stream: StreamLike = None,
+) -> Any:
+    """Estimate the foreground's own colours by blur fusion, as fastmatte.kernels does, bit for bit."""
+    return _module().estimate_foreground(image, alpha, out, stream)
+
+
+def guided_upsample(
+    guide: DeviceArray,
+    alpha: DeviceArray,
+    *,
+    radius: int,
+    eps: float,
+    unsure: float | None = None,
+    dtype: AlphaDtype | None = None,
+    out: DeviceArray | None = None,
+    stream: StreamLike = None,
+) -> Any:
+    """Bring a small alpha to the size of guide, as fastmatte.kernels.guided_upsample does.
+
+    Agrees with oracles.guided_upsample within 2e-5 for eps of at least 1e-5.
+    """
+    return _module().guided_upsample(guide, alpha, radius, eps, unsure, dtype, out, stream)
+
+
+def resize(
+    image: DeviceArray,
+    size: Size,
+    *,
+    filter: Filter = "bilinear",
+    dtype: AlphaDtype | None = None,
+    out: DeviceArray | None = None,
+    stream: StreamLike = None,
+) -> Any:
+    """Resample an image or alpha, as fastmatte.kernels.resize does, bit for bit."""
+    return _module().resize(image, size, filter, dtype, out, stream)
+
+
+def to_tensor(
+    image: DeviceArray | tuple[DeviceArray, DeviceArray],
+    size: Size | None = None,
+    *,
+    letterbox: Colour | None = None,
+    filter: Filter = "bilinear",
+    scale: float = 1 / 255,
+    mean: Sequence[float] = (0, 0, 0),
+    std: Sequence[float] = (1, 1, 1),
+    pixel_format: Literal["rgb", "bgr", "rgba", "bgra", "nv12"] = "rgb",
+    matrix: YuvMatrix = "bt601",
+    range: YuvRange = "limited",
+    layout: Layout = "nchw",
+    dtype: TensorDtype | None = None,
+    out: DeviceArray | None = None,
+    stream: StreamLike = None,
+) -> Any:
+    """Make the tensor a network takes, as fastmatte.kernels.to_tensor does.
+
+    "nv12" is one (H * 3 / 2, W) array or (y, uv), as decoders have them; "i420" is not taken. Agrees
+    with oracles.to_tensor within what the processor's kernel keeps; "bilinear" and full-size RGB
+    with that kernel bit for bit.
+    """
+    return _module().to_tensor(
+        image,
+        size,
+        letterbox,
+        filter,
+        scale,
+        mean,
+        std,
+        pixel_format,
+        matrix,
+        range,
+        layout,
+        dtype,
+        out,
+        stream,
+    )
+
+
+def trimap(
+    alpha: DeviceArray,
+    *,
+    radius: int = 7,
+    low: float = 0.05,
+    high: float = 0.95,
+    out: DeviceArray | None = None,
+    stream: StreamLike = None,
+) -> Any:
+    """Mark background, foreground and unknown, as fastmatte.kernels.trimap does, bit for bit."""
+    return _module().trimap(alpha, radius, low, high, out, stream)
+
+
+class Pipeline:
+    """Frames from host memory to results in host memory, one graph launch each.
+
+    network:      network(tensor, alpha, stream, slot) enqueues a network on a stream, from tensor,
+                  (1, 3, h, w) on the device, to alpha, (1, 1, h, w). It is called a few times while
+                  the pipeline is made, and then never again: a CUDA graph repeats it. slot, 0 or 1,
+                  alternates from frame to frame, for state that one leaves to the next.
+    frame_size:   (H, W) of the (H, W, 3) uint8 frames, in the order of pixel_format.
+    size:         (h, w) of the network.
+    filter, scale, mean, std, dtype: as to_tensor has them.
+    alpha_dtype:  "float32" or "float16", what network writes.
+    refine:       how alpha grows to the frame's size, None for bilinear growth alone.
+    result:       "alpha", (H, W) uint8; "cutout", (H, W, 4); or "composite" over background, (H, W,
+                  3).
+    foreground:   "image", the frame's colours, or "estimated", by blur fusion.
+    overlap:      True uploads one frame, computes another and downloads a third at once, so that
+                  results come two frames later; False is done with a frame before it takes the next.
+    graph:        False enqueues every frame anew, for comparison.
+
+    Raises what network raises, and DeviceMemoryError. Where the network cannot be captured, every
+    frame is enqueued, and why_no_graph says why.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Any, Any, int, int], object],
+        *,
+        frame_size: Size,
+        size: Size,
+        pixel_format: Literal["rgb", "bgr"] = "rgb",
+        filter: Filter = "bilinear",
+        scale: float = 1 / 255,
+        mean: Sequence[float] = (0, 0, 0),
+        std: Sequence[float] = (1, 1, 1),
+        dtype: TensorDtype = "float32",
+        alpha_dtype: TensorDtype = "float32",
+        refine: Refine | None = Refine(),  # noqa: B008 - frozen
+        result: Literal["alpha", "cutout", "composite"] = "alpha",
+        background: Colour = (0, 0, 0),
+        foreground: Literal["image", "estimated"] = "image",
+        overlap: bool = True,
+        graph: bool = True,
+        device: int = 0,
+    ) -> None:
+        self._pipeline = _module().Pipeline(
+            network,
+            frame_size,
+            size,
+            pixel_format,
+            filter,
+            scale,
+            mean,
+            std,
+            dtype,
+            alpha_dtype,
+            None if refine is None else (refine.radius, refine.eps, refine.unsure),
+            result,
+            background,
+            foreground,
+            overlap,
+            graph,
+            device,
+        )
+
+    @property
+    def depth(self) -> int:
+        """The most frames that may wait: take a result before the next frame is submitted."""
+        return int(self._pipeline.depth)
+
+    @property
+    def waiting(self) -> int:
+        """The frames submitted whose results nobody took."""
+        return int(self._pipeline.waiting)
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of the graph that a frame launches, 0 where every frame is enqueued."""
+        return int(self._pipeline.nodes)
+
+    @property
+    def why_no_graph(self) -> str:
+        """What the capture failed on; empty where there is a graph or none was wanted."""
+        return str(self._pipeline.why_no_graph)
+
+    @property
+    def device_bytes(self) -> int:
+        """Device memory held, besides the network's."""
+        return int(self._pipeline.device_bytes)
+
+    def frame(self) -> Image:
+        """Return pinned memory for the next frame, to be filled before submit() without one."""
+        frame: Image = self._pipeline.frame()
+        return frame
+
+    def submit(self, frame: Image | DeviceArray | None = None) -> None:
+        """Send a frame on its way: a NumPy array, a device array, or what frame() returned."""
+        self._pipeline.submit(frame)
+
+    def result(self, out: Image | None = None) -> Image:
+        """Return the oldest result, once it is there."""
+        result: Image = self._pipeline.result(out)
+        return result
+
+    def peek(self) -> Image:
+        """Return the oldest result in pinned memory: valid until two more frames are submitted."""
+        result: Image = self._pipeline.peek()
+        return result
