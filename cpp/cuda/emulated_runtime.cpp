@@ -33,7 +33,7 @@ struct Memory {
 
 std::mutex mutex;
 std::map<std::uintptr_t, Memory> memory;
-std::size_t limit = std::size_t{1} << 34;
+std::size_t limit = std::size_t{1} << 33;
 thread_local int current = 0;
 thread_local cudaError_t last = cudaSuccess;
 

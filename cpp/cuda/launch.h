@@ -72,7 +72,7 @@ void launch_pixels(const Program& program, int width, int height, cudaStream_t s
                               for (int x = 0; x < width; ++x) program(x, y);
                             }
                           }),
-        "kernel launch");
+        "cudaLaunchKernel");
 }
 
 template <typename Program>
@@ -87,7 +87,7 @@ void launch_blocks(const Program& program, const Blocks& blocks, cudaStream_t st
                               }
                             }
                           }),
-        "kernel launch");
+        "cudaLaunchKernel");
 }
 
 #elif defined(__CUDACC__)
@@ -119,17 +119,22 @@ template <typename Program>
 void launch_pixels(const Program& program, int width, int height, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(ceil_divide(width, kPixelThreads)),
                   static_cast<unsigned>(height < kMostRows ? height : kMostRows));
-  run_pixels<<<grid, kPixelThreads, 0, stream> > >(program, width, height);
-  check(cudaGetLastError(), "kernel launch");
+  Program copy = program;
+  void* arguments[] = {&copy, &width, &height};
+  check(cudaLaunchKernel(&run_pixels<Program>, grid, dim3(kPixelThreads), arguments, 0, stream),
+        "cudaLaunchKernel");
 }
 
 template <typename Program>
 void launch_blocks(const Program& program, const Blocks& blocks, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(blocks.columns),
                   static_cast<unsigned>(blocks.rows < kMostRows ? blocks.rows : kMostRows));
-  run_blocks<<<grid, static_cast<unsigned>(blocks.threads), blocks.shared_bytes, stream> > >(
-      program, blocks.columns, blocks.rows);
-  check(cudaGetLastError(), "kernel launch");
+  Program copy = program;
+  int columns = blocks.columns, rows = blocks.rows;
+  void* arguments[] = {&copy, &columns, &rows};
+  check(cudaLaunchKernel(&run_blocks<Program>, grid, dim3(static_cast<unsigned>(blocks.threads)),
+                         arguments, blocks.shared_bytes, stream),
+        "cudaLaunchKernel");
 }
 
 #endif

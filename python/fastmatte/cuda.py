@@ -2,20 +2,21 @@
 
 What holds for every kernel here:
 
-- It is the twin of the one of its name in fastmatte.kernels: the same results, but for what is said.
-- Arrays lie on one device and come from any library: __cuda_array_interface__ (CuPy, Numba, PyTorch)
-  or DLPack. They are used where they lie, and must have rows of adjacent pixels.
-- stream is where the work is enqueued: None for the default stream, an address, or a stream of CuPy,
-  PyTorch or this module. The call returns at once; whoever reads the result elsewhere waits for it.
+- It is the twin of its namesake in fastmatte.kernels: the same results, but for what is said.
+- Arrays lie on one device and come from any library: __cuda_array_interface__ (CuPy, Numba,
+  PyTorch) or DLPack. They are used where they lie, and must have rows of adjacent pixels.
+- stream is where the work is enqueued: None for the default stream, an address, or a stream of
+  CuPy, PyTorch or this module. The call returns at once; whoever reads the result on another stream
+  waits for it.
 - out, where given, has the shape and dtype of the result and may not overlap an input unless the
-  processor's kernel says that it may. Else the result is a new Array on the stream's device.
-- Nobody can look at values without waiting for them, so that alpha outside [0, 1] is clamped, NaN to
-  0, where fastmatte.kernels refuses it.
-- What a call needs besides, it keeps for the next on the same stream: calls of the same sizes allocate
-  nothing but their results. release_memory() gives it back.
+  processor's kernel says that it may. Else the result is a new array on the stream's device.
+- Nobody can look at values without waiting for them, so that alpha outside [0, 1] is clamped, NaN
+  to 0, where fastmatte.kernels refuses it.
+- What a call needs besides, it keeps for the next on the same stream: calls of the same sizes
+  allocate nothing but their results. release_memory() gives it back.
 - A wrong type is a TypeError, a wrong shape, range, overlap or device a ValueError, naming the
-  argument, what was expected and what came; without a driver or a GPU every function is a DeviceError
-  that says what is missing.
+  argument, what was expected and what came; without a driver or a GPU every function is a
+  DeviceError that says what is missing.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def Stream(device: int = 0) -> Any:  # noqa: N802
 
 
 def Event() -> Any:  # noqa: N802
-    """Make a point in time on a stream: record(stream), synchronize(), milliseconds_since(event)."""
+    """Make a point in a stream's work: record(stream), synchronize(), milliseconds_since(event)."""
     return _module().Event()
 
 
@@ -213,7 +214,7 @@ def estimate_foreground(
     out: DeviceArray | None = None,
     stream: StreamLike = None,
 ) -> Any:
-    """Estimate the foreground's own colours by blur fusion, as fastmatte.kernels does, bit for bit."""
+    """Estimate foreground colours by blur fusion, as fastmatte.kernels does, bit for bit."""
     return _module().estimate_foreground(image, alpha, out, stream)
 
 
@@ -267,9 +268,9 @@ def to_tensor(
 ) -> Any:
     """Make the tensor a network takes, as fastmatte.kernels.to_tensor does.
 
-    "nv12" is one (H * 3 / 2, W) array or (y, uv), as decoders have them; "i420" is not taken. Agrees
-    with oracles.to_tensor within what the processor's kernel keeps; "bilinear" and full-size RGB
-    with that kernel bit for bit.
+    "nv12" is one (H * 3 / 2, W) array or (y, uv), as decoders have them; "i420" is not taken.
+    Agrees with oracles.to_tensor within what the processor's kernel keeps; "bilinear" and full-size
+    RGB with that kernel bit for bit.
     """
     return _module().to_tensor(
         image,
@@ -318,7 +319,7 @@ class Pipeline:
                   3).
     foreground:   "image", the frame's colours, or "estimated", by blur fusion.
     overlap:      True uploads one frame, computes another and downloads a third at once, so that
-                  results come two frames later; False is done with a frame before it takes the next.
+                  results come two frames later; False is done with one before it takes the next.
     graph:        False enqueues every frame anew, for comparison.
 
     Raises what network raises, and DeviceMemoryError. Where the network cannot be captured, every

@@ -1,0 +1,216 @@
+"""The pipeline: every result in order and the same as one kernel after the other, graph or not."""
+
+from __future__ import annotations
+
+import fastmatte as fm
+import numpy as np
+import oracles
+import pytest
+
+SIZE, FRAME = (24, 32), (50, 70)
+
+
+def frames(count, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, *FRAME, 3), np.uint8)
+
+
+class Network:
+    """Enqueues what takes the first plane for alpha, and counts how often it was asked to."""
+
+    def __init__(self, cuda):
+        self.cuda = cuda
+        self.slots = []
+
+    def __call__(self, tensor, alpha, stream, slot):
+        self.slots.append(slot)
+        interface = tensor.__cuda_array_interface__
+        plane = type("Plane", (), {})()
+        plane.__cuda_array_interface__ = {**interface, "shape": SIZE, "strides": None}
+        out = type("Alpha", (), {})()
+        out.__cuda_array_interface__ = {
+            **alpha.__cuda_array_interface__,
+            "shape": SIZE,
+            "strides": None,
+        }
+        self.cuda.resize(plane, SIZE, filter="nearest", out=out, stream=stream)
+
+
+def expected(cuda, frame, result, refine, foreground):
+    """The same by the free functions."""
+    on_device = cuda.to_device(frame)
+    tensor = cuda.to_tensor(on_device, SIZE, filter="area").numpy()
+    small = cuda.to_device(np.clip(tensor[0, 0], 0, 1))
+    if refine is None:
+        alpha = cuda.resize(small, FRAME, dtype="uint8")
+    else:
+        alpha = cuda.guided_upsample(
+            on_device,
+            small,
+            radius=refine.radius,
+            eps=refine.eps,
+            unsure=refine.unsure,
+            dtype="uint8",
+        )
+    if result == "alpha":
+        return alpha.numpy()
+    colours = on_device
+    if foreground == "estimated":
+        colours = cuda.estimate_foreground(on_device, alpha)
+    if result == "cutout":
+        return cuda.cutout(colours, alpha).numpy()
+    return cuda.composite(colours, (1, 2, 3), alpha).numpy()
+
+
+@pytest.mark.parametrize("graph", [True, False])
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize(
+    ("result", "refine", "foreground"),
+    [
+        ("alpha", fm.Refine(), "image"),
+        ("alpha", None, "image"),
+        ("cutout", fm.Refine(), "estimated"),
+        ("composite", fm.Refine(), "estimated"),
+        ("composite", None, "image"),
+    ],
+)
+def test_results_are_those_of_the_kernels(cuda, result, refine, foreground, overlap, graph):
+    network = Network(cuda)
+    pipeline = cuda.Pipeline(
+        network,
+        frame_size=FRAME,
+        size=SIZE,
+        filter="area",
+        result=result,
+        refine=refine,
+        foreground=foreground,
+        background=(1, 2, 3),
+        overlap=overlap,
+        graph=graph,
+    )
+    assert pipeline.why_no_graph == ""
+    assert (pipeline.nodes > 3) == graph
+    made = len(network.slots)
+    assert set(network.slots) == {0, 1}
+    inputs = frames(9)
+    results = []
+    for frame in inputs:
+        if pipeline.waiting == pipeline.depth:
+            results.append(pipeline.result())
+        pipeline.submit(frame)
+    while pipeline.waiting:
+        results.append(pipeline.result())
+    assert (len(network.slots) == made) == graph
+    assert len(results) == len(inputs)
+    for frame, got in zip(inputs, results, strict=True):
+        np.testing.assert_array_equal(got, expected(cuda, frame, result, refine, foreground))
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_every_way_to_hand_over_a_frame_and_take_a_result(cuda, overlap):
+    pipeline = cuda.Pipeline(Network(cuda), frame_size=FRAME, size=SIZE, overlap=overlap)
+    inputs = frames(6, 1)
+    plain = [None] * len(inputs)
+    out = np.empty(FRAME, np.uint8)
+    for i, frame in enumerate(inputs):
+        if i % 3 == 0:
+            pipeline.submit(frame[:, ::-1][:, ::-1])
+        elif i % 3 == 1:
+            pipeline.frame()[...] = frame
+            pipeline.submit()
+        else:
+            pipeline.submit(cuda.to_device(frame))
+        # Taken at once now and then, so that the frames behind have to be started anew.
+        plain[i] = pipeline.peek().copy() if i % 2 else pipeline.result(out).copy()
+    again = cuda.Pipeline(Network(cuda), frame_size=FRAME, size=SIZE, graph=False, overlap=False)
+    for frame, got in zip(inputs, plain, strict=True):
+        again.submit(frame)
+        np.testing.assert_array_equal(got, again.result())
+
+
+def test_float16_networks(cuda):
+    """Alpha of half precision, from a network that takes it."""
+
+    def network(tensor, alpha, stream, slot):
+        assert tensor.shape == (1, 3, *SIZE)
+        assert tensor.dtype == alpha.dtype == "float16"
+
+    pipeline = cuda.Pipeline(
+        network, frame_size=FRAME, size=SIZE, dtype="float16", alpha_dtype="float16", refine=None
+    )
+    pipeline.submit(frames(1)[0])
+    assert pipeline.result().shape == FRAME
+
+
+def test_too_many_frames_and_too_few_are_refused(cuda):
+    pipeline = cuda.Pipeline(Network(cuda), frame_size=FRAME, size=SIZE)
+    with pytest.raises(ValueError, match="result: expected a frame submitted before, got none"):
+        pipeline.result()
+    for frame in frames(3):
+        pipeline.submit(frame)
+    with pytest.raises(ValueError, match="at most 3 frames are on their way"):
+        pipeline.submit(frames(1)[0])
+    pipeline.result()
+    with pytest.raises(ValueError, match="frame: expected the size of the pipeline's frames"):
+        pipeline.submit(np.zeros((50, 71, 3), np.uint8))
+    with pytest.raises(TypeError, match="out: expected"):
+        pipeline.result(np.zeros(FRAME, np.float32))
+    assert pipeline.result().shape == FRAME
+
+
+def test_what_a_network_raises_is_raised(cuda):
+    def network(*arguments):
+        raise RuntimeError("no such layer")
+
+    with pytest.raises(RuntimeError, match="no such layer"):
+        cuda.Pipeline(network, frame_size=FRAME, size=SIZE)
+
+
+def test_a_network_that_cannot_be_captured_is_enqueued(cuda):
+    calls = []
+
+    def network(tensor, alpha, stream, slot):
+        calls.append(slot)
+        if len(calls) == 3:
+            raise RuntimeError("data-dependent shapes")
+        Network(cuda)(tensor, alpha, stream, slot)
+
+    pipeline = cuda.Pipeline(network, frame_size=FRAME, size=SIZE)
+    assert "data-dependent shapes" in pipeline.why_no_graph
+    assert pipeline.nodes == 0
+    plain = cuda.Pipeline(Network(cuda), frame_size=FRAME, size=SIZE)
+    for frame in frames(4):
+        for either in (pipeline, plain):
+            either.submit(frame)
+        np.testing.assert_array_equal(pipeline.result(), plain.result())
+
+
+def test_ten_thousand_frames_take_no_memory(cuda, request):
+    count = 10_000 if "device" in request.node.name else 300
+    pipeline = cuda.Pipeline(
+        Network(cuda), frame_size=FRAME, size=SIZE, result="composite", foreground="estimated"
+    )
+    inputs, out = frames(4), np.empty((*FRAME, 3), np.uint8)
+    firsts = []
+    before = None
+    for i in range(count):
+        if pipeline.waiting == pipeline.depth:
+            pipeline.result(out)
+            if len(firsts) < 4:
+                firsts.append(out.copy())
+        pipeline.submit(inputs[i % 4])
+        if i == 10:
+            before = cuda.free_memory()
+    for i in range(count - pipeline.waiting, count):
+        np.testing.assert_array_equal(pipeline.result(out), firsts[i % 4])
+    assert cuda.free_memory() == before
+
+
+def test_oracle_of_the_whole_way(cuda):
+    """Nothing but oracles: a frame of one colour's alpha, cut out."""
+    pipeline = cuda.Pipeline(
+        Network(cuda), frame_size=FRAME, size=SIZE, result="cutout", refine=None
+    )
+    frame = np.full((*FRAME, 3), (51, 7, 200), np.uint8)
+    pipeline.submit(frame)
+    alpha = np.full(FRAME, 51, np.uint8)
+    np.testing.assert_array_equal(pipeline.result(), oracles.cutout(frame, alpha))
