@@ -198,7 +198,8 @@ void register_device(py::module_& module) {
   module.def("set_memory", &cuda::emulated::set_memory);
 #endif
 
-  py::class_<OwnedStream>(module, "Stream")
+  // Local, for the emulated module has the same classes.
+  py::class_<OwnedStream>(module, "Stream", py::module_local())
       .def(py::init([](int device) {
              cuda::require_driver();
              const cuda::DeviceScope scope(device);
@@ -218,7 +219,7 @@ void register_device(py::module_& module) {
         const py::gil_scoped_release release;
         self.stream.synchronize();
       });
-  py::class_<cuda::Event>(module, "Event")
+  py::class_<cuda::Event>(module, "Event", py::module_local())
       .def(py::init([] {
         cuda::require_driver();
         return cuda::Event(cuda::Event::Timing::on);
@@ -231,7 +232,7 @@ void register_device(py::module_& module) {
              self.synchronize();
            })
       .def("milliseconds_since", &cuda::Event::milliseconds_since);
-  py::class_<OwnedGraph>(module, "Graph")
+  py::class_<OwnedGraph>(module, "Graph", py::module_local())
       .def(py::init([](py::object function, py::object stream) {
              const auto on = read_stream(stream);
              auto shared = workspace_of(on);
@@ -248,7 +249,7 @@ void register_device(py::module_& module) {
         const py::gil_scoped_release release;
         self.graph.launch(on.handle);
       });
-  py::class_<cuda::Array, std::shared_ptr<cuda::Array>>(module, "Array")
+  py::class_<cuda::Array, std::shared_ptr<cuda::Array>>(module, "Array", py::module_local())
       .def_property_readonly(
           "shape", [](const cuda::Array& self) { return py::tuple(py::cast(self.shape)); })
       .def_property_readonly("dtype",

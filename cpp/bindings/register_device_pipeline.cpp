@@ -140,7 +140,7 @@ py::array pinned(py::object self, std::vector<py::ssize_t> shape, const std::uin
 }  // namespace
 
 void register_device_pipeline(py::module_& module) {
-  py::class_<OwnedPipeline>(module, "Pipeline")
+  py::class_<OwnedPipeline>(module, "Pipeline", py::module_local())
       .def(py::init(&make_pipeline))
       .def("submit", &submit)
       .def("result", &result)
