@@ -78,7 +78,8 @@ static FASTMATTE_EVERYWHERE inline std::uint8_t rounded(float value) noexcept {
   return static_cast<std::uint8_t>(static_cast<std::int32_t>(value + 0.5f));
 }
 
-static FASTMATTE_EVERYWHERE inline float between(float upper, float lower, float position) noexcept {
+static FASTMATTE_EVERYWHERE inline float between(float upper, float lower,
+                                                 float position) noexcept {
   return upper + position * (lower - upper);
 }
 

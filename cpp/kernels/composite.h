@@ -73,8 +73,9 @@ FASTMATTE_ROW(unpremultiply_row, (const std::uint8_t* rgba, std::uint8_t* out, i
 // Sixteen bits hold the whole of this: the sum is at most 255 * 255 + 128. With y = x + 128,
 // (y + y / 256) / 256 is x / 255 rounded half up (Blinn, Three Wrongs Make a Right, 1995;
 // tests/test_composite.py tries every product).
-static FASTMATTE_EVERYWHERE inline std::uint8_t blend_255ths(std::uint16_t foreground, std::uint16_t background,
-                                        std::uint16_t alpha) noexcept {
+static FASTMATTE_EVERYWHERE inline std::uint8_t blend_255ths(std::uint16_t foreground,
+                                                             std::uint16_t background,
+                                                             std::uint16_t alpha) noexcept {
   const auto front = static_cast<std::uint16_t>(alpha * foreground);
   const auto behind = static_cast<std::uint16_t>((255 - alpha) * background);
   const auto y = static_cast<std::uint16_t>(front + behind + 128);
@@ -92,8 +93,9 @@ static FASTMATTE_EVERYWHERE inline std::uint16_t steps_65536(float alpha) noexce
 // (alpha * d + 32768) / 65536 rounded down. Of the product, sixteen-bit lanes have the halves that
 // an unsigned d makes: below zero its upper half is too large by alpha. Carries beyond sixteen bits
 // cancel out.
-static FASTMATTE_EVERYWHERE inline std::uint8_t blend_65536ths(std::uint16_t foreground, std::uint16_t background,
-                                          std::uint16_t alpha) noexcept {
+static FASTMATTE_EVERYWHERE inline std::uint8_t blend_65536ths(std::uint16_t foreground,
+                                                               std::uint16_t background,
+                                                               std::uint16_t alpha) noexcept {
   const auto d = static_cast<std::uint16_t>(foreground - background);
   const auto upper = static_cast<std::uint16_t>((std::uint32_t{alpha} * d) >> 16);
   const auto lower = static_cast<std::uint16_t>(std::uint32_t{alpha} * d);

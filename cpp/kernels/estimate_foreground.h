@@ -89,7 +89,9 @@ FASTMATTE_ROW(fuse_narrow_row, (const std::uint8_t* image, const std::uint8_t* a
                                 const std::uint16_t* const* rows, const FullWeight& full, int begin,
                                 int end, const ForegroundScratch& scratch, std::uint8_t* out))
 
-static FASTMATTE_EVERYWHERE inline bool is_unknown(std::uint8_t alpha) noexcept { return alpha != 0 && alpha != 255; }
+static FASTMATTE_EVERYWHERE inline bool is_unknown(std::uint8_t alpha) noexcept {
+  return alpha != 0 && alpha != 255;
+}
 
 // With the paper's letters: the blurred foreground F, corrected by what the mixture of F and the
 // blurred background B misses of the image I.
