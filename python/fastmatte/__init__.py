@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fastmatte import cpu, graph, kernels, metrics, models
+from fastmatte import cpu, graph, kernels, metrics, models, video
 from fastmatte._core import MAX_PIXELS, __version__
 from fastmatte.building import BuildReport, build
-from fastmatte.errors import EngineError, FastmatteError, ImageError, ModelError
+from fastmatte.errors import EngineError, FastmatteError, ImageError, ModelError, VideoError
 from fastmatte.live import LiveStream
 from fastmatte.matte import Blur, Matte
 from fastmatte.matter import Matter, MatterInfo
@@ -35,6 +35,7 @@ __all__ = [
     "Refine",
     "SceneSkip",
     "Stream",
+    "VideoError",
     "__version__",
     "build",
     "check",
@@ -43,4 +44,5 @@ __all__ = [
     "kernels",
     "metrics",
     "models",
+    "video",
 ]

@@ -5,7 +5,8 @@ FastmatteError
 │   └── DeviceMemoryError  it has less memory than was wanted
 ├── EngineError   an engine is missing, refused a model, or failed while running it
 ├── ImageError    an image file is empty, broken, too large, or not an image
-└── ModelError    a model file is missing, broken, or of a family nobody named
+├── ModelError    a model file is missing, broken, or of a family nobody named
+└── VideoError    a video cannot be read or written, or what does so is not installed
 """
 
 from __future__ import annotations
@@ -33,3 +34,7 @@ class ImageError(FastmatteError):
 
 class ModelError(FastmatteError):
     """A model cannot be used: no such file, not ONNX, or no known family of networks."""
+
+
+class VideoError(FastmatteError):
+    """A video cannot be read or written: broken, of no known codec, or PyAV is missing."""

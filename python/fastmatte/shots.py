@@ -30,7 +30,8 @@ class ShotDetector:
     """
 
     def __init__(self) -> None:
-        self._before: NDArray[np.int64] | None = None
+        #: How the levels of the frame before were spread; None before the first.
+        self.before: NDArray[np.int64] | None = None
         self._bins: NDArray[np.intp] = np.empty((0, 0, 3), np.intp)
 
     def ended(self, colours: Image) -> bool:
@@ -44,7 +45,7 @@ class ShotDetector:
         for channel in (1, 2):
             self._bins[..., channel] += channel * BINS
         spread = np.bincount(self._bins.reshape(-1), minlength=3 * BINS)
-        before, self._before = self._before, spread
+        before, self.before = self.before, spread
         if before is None:
             return False
         return int(np.abs(spread - before).sum()) > 2 * CHANGED * sample.size

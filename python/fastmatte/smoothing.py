@@ -7,13 +7,14 @@ for frame in frames:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from fastmatte import kernels
-from fastmatte.arrays import Alpha, Image, Tensor
+from fastmatte.arrays import Alpha, Array, Image, Tensor
 from fastmatte.buffers import Buffers
 
 SmoothingName = Literal["auto", "none", "motion_adaptive", "one_frame_delay"]
@@ -76,6 +77,18 @@ class MotionAdaptiveFilter:
         np.copyto(self._before, image)
         self._fresh = False
         return self._alpha
+
+    def memory(self) -> dict[str, Array]:
+        """Copy what is remembered; empty where nothing is."""
+        if self._fresh:
+            return {}
+        return {"before": self._before.copy(), "alpha": self._alpha.copy()}
+
+    def remember(self, memory: Mapping[str, Array]) -> None:
+        """Go on from what memory() gave."""
+        self._fresh = not memory
+        if memory:
+            self._before, self._alpha = memory["before"].copy(), memory["alpha"].copy()
 
     def reset(self) -> None:
         """Forget the frame before, as after a cut."""

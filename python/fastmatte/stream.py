@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter_ns
 from types import TracebackType
 from typing import Literal
@@ -10,12 +10,12 @@ from typing import Literal
 import numpy as np
 
 from fastmatte import _core, kernels
-from fastmatte.arrays import Alpha, Image, PixelFormat, Size, Tensor
+from fastmatte.arrays import Alpha, Array, Image, PixelFormat, Size, Tensor
 from fastmatte.buffers import Buffers
 from fastmatte.clock import StageClock, StreamStats
 from fastmatte.guidance import make_trimap
 from fastmatte.matte import Matte
-from fastmatte.models.family import Runner
+from fastmatte.models.family import Recurrent, Runner
 from fastmatte.pipeline import Pipeline, colour_order, colours_of
 from fastmatte.shots import SceneSkip, ShotDetector, StillDetector
 from fastmatte.smoothing import (
@@ -86,6 +86,7 @@ class Stream:
         self.clock = StageClock()
         self._buffers = Buffers((0, 0))
         self._runner: Runner | None = None
+        self._recalled: Mapping[str, Array] | None = None
         self._matte: Matte | None = None
         # Whether the frame waiting for its successor belongs to another shot or size.
         self._afresh = False
@@ -196,7 +197,8 @@ class Stream:
         if self._runner is None:
             size = self._buffers.size
             self._runner = self._pipeline.runner(self._pipeline.input_size(size), size)
-        elif ended:
+            self._recall(self._runner)
+        if ended:
             self._runner.reset()
         if self._matte is not None:
             self._matte.expire()
@@ -251,6 +253,43 @@ class Stream:
         if self._still is not None:
             self._still.reset()
 
+    def memory(self) -> dict[str, Array]:
+        """Copy what is remembered of earlier frames, empty where nothing is.
+
+        A stream made alike that is told it by remember() goes on as this one would, in another
+        process too. Raises ValueError for one-frame delay and skipping, which are not told of.
+        """
+        if self._delay is not None or self._still is not None:
+            raise ValueError("memory: expected a stream without one-frame delay and skip")
+        found: dict[str, Array] = {}
+        if isinstance(self._runner, Recurrent):
+            found.update(self._runner.memory())
+        if self._shots is not None and self._shots.before is not None:
+            found["shot"] = self._shots.before.copy()
+        if self._steady is not None:
+            found.update({f"smooth.{k}": v for k, v in self._steady.memory().items()})
+        if self._coarse is not None:
+            found.update({f"coarse.{k}": v for k, v in self._coarse[0].memory().items()})
+        return found
+
+    def remember(self, memory: Mapping[str, Array]) -> None:
+        """Go on from what memory() gave, with a frame of the same size; before the first frame."""
+        # A first frame's size is another one, which forgets all: it is told then.
+        self._recalled = memory
+        if self._shots is not None:
+            self._shots.before = memory.get("shot")
+        if self._coarse is not None:
+            self._coarse[0].remember(_part(memory, "coarse."))
+
+    def _recall(self, runner: Runner) -> None:
+        memory, self._recalled = self._recalled, None
+        if memory is None:
+            return
+        if isinstance(runner, Recurrent):
+            runner.remember({k: v for k, v in memory.items() if "." not in k and k != "shot"})
+        if self._steady is not None:
+            self._steady.remember(_part(memory, "smooth."))
+
     def require_frame(self, frame: Image) -> None:
         """Raise TypeError or ValueError where frame is not what the pixel format says."""
         _core.require_image(frame, "image", len(self._pixel_format))
@@ -289,6 +328,10 @@ class Stream:
             self._runner = self._fed = None
             self._forget()
         return self._buffers
+
+
+def _part(memory: Mapping[str, Array], name: str) -> dict[str, Array]:
+    return {k.removeprefix(name): v for k, v in memory.items() if k.startswith(name)}
 
 
 def _default_smoothing(pipeline: Pipeline) -> Smoothing | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import threading
 import warnings
@@ -15,11 +14,12 @@ from glob import escape
 from io import BytesIO
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from fastmatte.cli import INTERRUPTED, one_line, reason
+from fastmatte.cli.colours import background_of
 from fastmatte.cli.files import (
     STREAM,
     Missing,
@@ -27,6 +27,7 @@ from fastmatte.cli.files import (
     Source,
     find,
     make_folder,
+    named,
     output_folder,
     targets,
 )
@@ -34,13 +35,12 @@ from fastmatte.cli.options import engine_options, network_options, trimap_option
 from fastmatte.cli.progress import progress
 
 if TYPE_CHECKING:
-    from fastmatte.arrays import Colour, Image, Size
+    from fastmatte.arrays import Image, Size
     from fastmatte.engines import EngineName, Precision
     from fastmatte.matte import Background, Matte
     from fastmatte.matter import Matter
     from fastmatte.models.family import Mode
 
-Read = TypeVar("Read")
 What = Literal["cutout", "alpha", "composite"]
 
 TRANSPARENT = (".png", ".webp", ".tif", ".tiff")
@@ -58,7 +58,6 @@ NAMINGS: dict[str, Naming] = {
 MOST_WORKERS = 4
 #: Pixels of an image that is worked on alone, for the memory it takes: some twenty bytes each.
 LARGE = 2**25
-HINT = "--background"
 
 
 @dataclass
@@ -212,7 +211,7 @@ def cut(
     if None in goals and sys.stdout.isatty():
         raise click.UsageError("the result would fill the terminal: name a file with -o")
 
-    behind = None if background is None else _background(background)
+    behind = None if background is None else background_of(background)
     make = _maker(what, behind, linear_light=linear_light)
     guides = _guides(trimap, background_plate, sources, align=align)
     import fastmatte as fm
@@ -310,47 +309,6 @@ def _check_suffix(output: str | None, folder: Path | None, what: What) -> None:
     )
 
 
-def _background(text: str) -> Background:
-    import fastmatte as fm
-    from fastmatte import images
-
-    if text == "blur":
-        return fm.Blur()
-    if text.startswith("blur:"):
-        try:
-            return fm.Blur(float(text.removeprefix("blur:")))
-        except ValueError as error:
-            raise click.BadParameter(
-                f"expected blur:RADIUS, got {text!r} ({error})", param_hint=HINT
-            ) from error
-    colour = _colour(text)
-    if colour is not None:
-        return colour
-    if not Path(text).is_file():
-        raise click.BadParameter(
-            f"expected a colour, an image file or blur[:RADIUS], got {text!r}", param_hint=HINT
-        )
-    return _named(Path(text), images.read).over(images.WHITE)
-
-
-def _colour(text: str) -> Colour | None:
-    from PIL import ImageColor
-
-    if re.fullmatch(r"\d{1,3},\d{1,3},\d{1,3}", text.replace(" ", "")):
-        red, green, blue = map(int, text.split(","))
-        alpha = 255
-    else:
-        try:
-            red, green, blue, alpha = (*ImageColor.getrgb(text), 255)[:4]
-        except ValueError:
-            return None
-    if max(red, green, blue) > 255 or alpha != 255:
-        raise click.BadParameter(
-            f"expected an opaque colour of parts from 0 to 255, got {text!r}", param_hint=HINT
-        )
-    return red, green, blue
-
-
 def _maker(
     what: What, background: Background | None, *, linear_light: bool
 ) -> Callable[[Matte], Image]:
@@ -395,7 +353,7 @@ class Guides:
                     f"{path}: expected one trimap called {stem}, got {len(found)}"
                 )
             [path] = found
-        return _named(path, images.read_alpha)
+        return named(path, images.read_alpha)
 
 
 def _guides(trimap: str | None, plate: str | None, sources: list[Source], *, align: bool) -> Guides:
@@ -412,18 +370,9 @@ def _guides(trimap: str | None, plate: str | None, sources: list[Source], *, ali
 
     return Guides(
         None if trimap is None else Path(trimap),
-        None if plate is None else _named(Path(plate), images.read).over(images.WHITE),
+        None if plate is None else named(Path(plate), images.read).over(images.WHITE),
         align,
     )
-
-
-def _named(path: Path, read: Callable[[Path], Read]) -> Read:
-    from fastmatte.errors import ImageError
-
-    try:
-        return read(path)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
 
 
 class StoppedError(Exception):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import glob
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import click
+
+Read = TypeVar("Read")
 
 #: Stands for standard input among the inputs, and for standard output as the output.
 STREAM = "-"
@@ -221,3 +224,13 @@ def make_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     path.mkdir(parents=True, exist_ok=True)
+
+
+def named(path: Path, read: Callable[[Path], Read]) -> Read:
+    """Read an image file; what is wrong with it is said with its name."""
+    from fastmatte.errors import ImageError
+
+    try:
+        return read(path)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error

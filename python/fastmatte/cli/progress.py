@@ -54,3 +54,64 @@ def progress(total: int) -> Iterator[Lines]:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield Bar(bar, total)
+
+
+class FrameLines(Lines):
+    """Prints lines, and shows nothing while frames go by."""
+
+    def expect(self, frames: int | None) -> None:
+        """Hear how many there will be."""
+
+    def advance(self, frames: int = 1) -> None:
+        """Hear of frames that are done."""
+
+
+class FrameBar(FrameLines):
+    """A bar with frames a second and the time left."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", total=None)
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+
+    def expect(self, frames: int | None) -> None:
+        """Begin."""
+        self._bar.reset(self._task, total=frames)
+
+    def advance(self, frames: int = 1) -> None:
+        """Move on; what an interrupted job had done comes first, and is not this one's speed."""
+        if frames > 1:
+            self._bar.update(self._task, completed=frames)
+        else:
+            self._bar.advance(self._task)
+
+
+@contextmanager
+def frame_progress() -> Iterator[FrameLines]:
+    """Show a bar where there is somebody to watch it."""
+    if not sys.stderr.isatty():
+        yield FrameLines()
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        """Frames a second."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.1f} fps" if task.speed else "")
+
+    columns = (BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield FrameBar(bar)

@@ -5,11 +5,11 @@ Families see tensors and sizes, never an engine's own objects.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from fastmatte.arrays import Alpha, Image, Layout, PixelFormat, Size, Tensor
+from fastmatte.arrays import Alpha, Array, Image, Layout, PixelFormat, Size, Tensor
 from fastmatte.engines.base import Engine, Signature, TensorInfo
 from fastmatte.guidance import Guidance
 from fastmatte.models.spec import ModelSpec
@@ -82,6 +82,17 @@ class Runner(Protocol):
 
     def reset(self) -> None:
         """Forget earlier frames; nothing to do for a network without memory."""
+
+
+@runtime_checkable
+class Recurrent(Protocol):
+    """A runner that remembers earlier frames."""
+
+    def memory(self) -> dict[str, Array]:
+        """Copy what is remembered; empty before the first frame."""
+
+    def remember(self, memory: Mapping[str, Array]) -> None:
+        """Go on from what memory() gave, of a runner for frames of the same size."""
 
 
 class Family(Protocol):

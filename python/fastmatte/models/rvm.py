@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from fastmatte import kernels
@@ -174,10 +176,14 @@ class Runner:
             for name in STATES_IN
         }
         results = self._engine.run({**self._fixed, **seed}, constants=self._constants)
-        images: dict[str, Array] = {"fgr": self._fgr, "pha": self._pha}
-        for name, array in images.items():
+        for name, array in (("fgr", self._fgr), ("pha", self._pha)):
             np.copyto(array, results[name])
-        last = {name: results[name] for name in STATES_OUT}
+        self._bind({name: results[name] for name in STATES_OUT})
+
+    def _bind(self, last: dict[str, Array]) -> None:
+        """Make the tensors of every frame but the first, last being the state it goes on from."""
+        images: dict[str, Array] = {"fgr": self._fgr, "pha": self._pha}
+        self._turn = 0
         self._states = (last, {name: np.empty_like(array) for name, array in last.items()})
         self._bindings = tuple(
             self._engine.bind(
@@ -187,6 +193,17 @@ class Runner:
             )
             for before, after in (self._states, self._states[::-1])
         )
+
+    def memory(self) -> dict[str, Array]:
+        """Copy the state that the last run left."""
+        if not self._states:
+            return {}
+        return {name: array.copy() for name, array in self._states[self._turn].items()}
+
+    def remember(self, memory: Mapping[str, Array]) -> None:
+        """Go on from a state that memory() gave."""
+        if memory:
+            self._bind({name: memory[name].copy() for name in STATES_OUT})
 
     def reset(self) -> None:
         """Start from the zero state of a first frame: the same bits as one broadcast pixel."""

@@ -1,0 +1,377 @@
+"""fastmatte video: a video in, a video out."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from fastmatte.cli import INTERRUPTED
+from fastmatte.cli.colours import background_of
+from fastmatte.cli.files import STREAM
+from fastmatte.cli.options import engine_options, network_options, trimap_options
+from fastmatte.cli.progress import frame_progress
+
+if TYPE_CHECKING:
+    from fastmatte.arrays import Image, Size
+    from fastmatte.engines import EngineName, Precision
+    from fastmatte.matte import Background
+    from fastmatte.models.family import Mode
+    from fastmatte.video import Sink, Source, Summary
+    from fastmatte.video.matting import What
+
+WHATS = ("composite", "alpha", "foreground", "cutout")
+
+
+def _time(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Read seconds, or h:m:s."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d*)?", text):
+        raise click.BadParameter(f"expected seconds or h:m:s as in 1:02.5, got {text!r}")
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = seconds * 60 + float(part)
+    return seconds
+
+
+def _rate(context: click.Context, parameter: click.Parameter, text: str | None) -> Fraction | None:
+    """Read frames a second: 30, 29.97 or 30000/1001."""
+    if text is None:
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise click.BadParameter(f"expected frames a second as 30 or 30000/1001, got {text!r}")
+    return rate
+
+
+def _raw_size(context: click.Context, parameter: click.Parameter, text: str | None) -> Size | None:
+    """Read the size of raw frames, width first as ffmpeg has it."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,5})[xX]([1-9]\d{0,5})", text)
+    if match is None:
+        raise click.BadParameter(f"expected WIDTHxHEIGHT as ffmpeg has it, got {text!r}")
+    return int(match[2]), int(match[1])
+
+
+def _frames(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[int, int] | None:
+    """Read the first and last of a range of frames."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9})-(\d{1,9})", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise click.BadParameter(f"expected FIRST-LAST as in 0-59, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+@click.command()
+@click.argument("source", metavar="IN")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT",
+    help="A file (.mp4, .m4v, .mov, .mkv, .webm); images as cut/%05d.png, or a folder for them; or "
+    "- for raw frames on standard output.",
+)
+@click.option(
+    "--what",
+    type=click.Choice(WHATS),
+    help="What to write: a composite, alpha in grey, the subject's true colours, or those with "
+    "transparency.",
+)
+@click.option(
+    "--background",
+    metavar="COLOUR|IMAGE|VIDEO|blur[:RADIUS]|green|transparent",
+    help="What to put behind: a colour by name, as #rrggbb or as r,g,b; green, the one that keyers "
+    "expect; an image or a video file; the own background, blurred; or nothing.",
+)
+@click.option(
+    "--linear-light",
+    is_flag=True,
+    help="Mix a composite's light instead of its levels: soft edges as a lens makes them.",
+)
+@click.option(
+    "--codec",
+    type=click.Choice(["h264", "hevc", "vp9", "av1", "prores", "ffv1"]),
+    help="How to encode; the file's usual one without it.",
+)
+@click.option(
+    "--quality",
+    type=click.IntRange(0, 63),
+    metavar="N",
+    help="The encoder's constant quality, lower is better; 20 for h264 without it.",
+)
+@click.option("--start", callback=_time, metavar="TIME", help="Seconds, or h:m:s, to begin at.")
+@click.option("--end", callback=_time, metavar="TIME", help="Seconds, or h:m:s, to end before.")
+@click.option(
+    "--every",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Let the network see each Nth frame; those between have the alpha before them.",
+)
+@click.option(
+    "--plate",
+    metavar="IMAGE",
+    help="For networks that need it: the scene without its subject.",
+)
+@click.option(
+    "--plate-from",
+    callback=_frames,
+    metavar="FIRST-LAST",
+    help="Make the plate of the video's own frames: the median of these.",
+)
+@click.option("--align", is_flag=True, help="The camera moves: find the plate in each frame.")
+@click.option(
+    "--eight-bit", is_flag=True, help="Take video of more than 8 bits, and write it with 8."
+)
+@click.option(
+    "--rate",
+    callback=_rate,
+    metavar="FPS",
+    help="Frames a second of images and of raw frames; 30 without it.",
+)
+@click.option(
+    "--raw-size",
+    callback=_raw_size,
+    metavar="WxH",
+    help="Standard input is raw frames of rgb24 of this size; without it, a stream of video that "
+    "says its size, as yuv4mpegpipe does.",
+)
+@click.option(
+    "--model",
+    envvar="FASTMATTE_MODEL",
+    show_envvar=True,
+    metavar="NAME|PATH",
+    help="The matting network: an ONNX file, or the name of a known one.",
+)
+@click.option(
+    "--commercial-only",
+    is_flag=True,
+    help="Refuse weights that are not known to be free for commercial use.",
+)
+@network_options
+@trimap_options
+@engine_options
+@click.option(
+    "--resume", is_flag=True, help="Go on with a job that was stopped or killed, where it stopped."
+)
+@click.option("--overwrite", is_flag=True, help="Replace a result that is already there.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document of what was done.")
+def video(
+    source: str,
+    output: str,
+    what: What | None,
+    background: str | None,
+    linear_light: bool,
+    codec: str | None,
+    quality: int | None,
+    start: float | None,
+    end: float | None,
+    every: int,
+    plate: str | None,
+    plate_from: tuple[int, int] | None,
+    align: bool,
+    eight_bit: bool,
+    rate: Fraction | None,
+    raw_size: Size | None,
+    model: str | None,
+    commercial_only: bool,
+    family: str | None,
+    mode: Mode,
+    size: Size | None,
+    tile: int | Literal["auto", "none"],
+    trimap_from: str | None,
+    trimap_radius: float | None,
+    refine: Literal["guided", "none"],
+    threads: int | None,
+    engine: EngineName,
+    precision: Precision,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Cut the subject out of a video.
+
+    IN is a video file, a folder of images or a pattern of them, or - for standard input.
+
+    Sound, subtitles, chapters, metadata, times and colours stay as they are. Ctrl-C ends the
+    result where it is, and --resume goes on from there, after a crash too.
+
+    \b
+    Examples:
+      fastmatte video talk.mp4 -o new.mp4 --background office.jpg --model modnet.onnx
+      fastmatte video talk.mp4 -o new.mp4 --background blur:20
+      fastmatte video talk.mp4 -o cut.mov --background transparent
+      fastmatte video talk.mp4 -o alpha.mkv --what alpha --start 1:30 --end 2:00
+      fastmatte video walk.mp4 -o green.mp4 --background green --plate-from 0-59
+      ffmpeg -i in.avi -f yuv4mpegpipe - | fastmatte video - -o - --background red > out.rgb
+
+    The examples after the first expect FASTMATTE_MODEL to name the network.
+    """
+    what, behind = _asked(what, background, output)
+    if model is None:
+        raise click.UsageError(
+            "no network is named: give an ONNX file with --model PATH or a name that `fastmatte "
+            "models` lists with --model NAME, or set the environment variable FASTMATTE_MODEL"
+        )
+    if plate is not None and plate_from is not None:
+        raise click.UsageError("--plate and --plate-from both name a plate: leave one out")
+    if raw_size is not None and source != STREAM:
+        raise click.UsageError("--raw-size is about standard input: give - as IN")
+    if output == STREAM and as_json:
+        raise click.UsageError("--json and the frames would both go to standard output")
+    if output == STREAM and sys.stdout.isatty():
+        raise click.UsageError("the frames would fill the terminal: name a file with -o")
+    if plate_from is not None and source == STREAM:
+        raise click.UsageError("--plate-from reads IN twice: give a file")
+    # What is wrong with files is said before a network is loaded.
+    import fastmatte as fm
+
+    given = _source(source, raw_size, rate, eight_bit=eight_bit or what == "alpha")
+    sink: str | Sink = output
+    if output == STREAM:
+        from fastmatte.video.raw import RawSink
+
+        sink = RawSink(sys.stdout.buffer)
+    matter = fm.Matter(
+        model,
+        family=family,
+        size=size,
+        engine=engine,
+        precision=precision,
+        refine=refine,
+        threads=threads,
+        commercial_only=commercial_only,
+        mode=mode,
+        tile=tile,
+        trimap_from=trimap_from,
+        trimap_radius=trimap_radius,
+    )
+    stop = threading.Event()
+    with frame_progress() as bar, _stopped_by_ctrl_c(stop):
+        summary = fm.video.process(
+            given,
+            sink,
+            matter,
+            what=what,
+            background=behind,
+            linear_light=linear_light,
+            codec=codec,
+            quality=quality,
+            start=start,
+            end=end,
+            every=every,
+            plate=_plate(plate, plate_from, source),
+            align=align,
+            rate=None if source == STREAM else rate,
+            eight_bit=eight_bit,
+            resume=resume,
+            overwrite=overwrite,
+            expect=lambda found: bar.expect(found.frames),
+            advance=bar.advance,
+            stop=stop,
+        )
+    for note in summary.notes:
+        bar.say(f"Warning: {note}")
+    if as_json:
+        document: dict[str, Any] = asdict(summary) | {"matter": asdict(matter.info)}
+        click.echo(json.dumps(document, indent=2))
+    else:
+        click.echo(_said(summary, resumable=isinstance(sink, str)), err=True)
+    if summary.interrupted:
+        raise click.exceptions.Exit(INTERRUPTED)
+
+
+def _asked(
+    what: What | None, background: str | None, output: str
+) -> tuple[What, Background | str | None]:
+    if background == "transparent":
+        if what not in (None, "cutout"):
+            raise click.UsageError(f"--what {what} is not transparent: leave one of both out")
+        return "cutout", None
+    if background is not None:
+        if what not in (None, "composite"):
+            raise click.UsageError(f"--what {what} has no background: leave one of both out")
+        return "composite", "green" if background == "green" else background_of(background, "video")
+    if what is None:
+        raise click.UsageError(
+            "say what to make: --background COLOUR|IMAGE|VIDEO|blur|green|transparent, or --what "
+            "alpha|foreground|cutout"
+        )
+    if what == "composite":
+        raise click.UsageError(
+            "a composite needs a --background: a colour, an image, a video or blur"
+        )
+    return what, None
+
+
+def _source(
+    source: str, raw_size: Size | None, rate: Fraction | None, *, eight_bit: bool
+) -> str | Source:
+    if source != STREAM:
+        return source
+    from fastmatte.video import FileSource
+    from fastmatte.video.raw import RawSource
+
+    if raw_size is not None:
+        return RawSource(sys.stdin.buffer, raw_size, rate or Fraction(30))
+    return FileSource(sys.stdin.buffer, eight_bit=eight_bit)
+
+
+def _plate(plate: str | None, frames: tuple[int, int] | None, source: str) -> Image | None:
+    if frames is not None:
+        from fastmatte.video.plates import plate_from
+
+        return plate_from(source, *frames)
+    if plate is None:
+        return None
+    from fastmatte import images
+
+    return images.read(plate).over(images.WHITE)
+
+
+@contextmanager
+def _stopped_by_ctrl_c(stop: threading.Event) -> Iterator[None]:
+    """Let the first Ctrl-C end the result in good order, the second end the program."""
+
+    def end(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _said(summary: Summary, *, resumable: bool) -> str:
+    count = f"{summary.frames} frame{'s' if summary.frames != 1 else ''}"
+    text = f"{count} in {summary.seconds:.1f} s, {summary.frames_per_second:.1f} a second"
+    if summary.resumed:
+        text = f"{text} ({summary.resumed} were there before)"
+    if not summary.interrupted:
+        return text
+    return f"Interrupted: {text}{'; --resume goes on' if resumable else ''}"

@@ -1,0 +1,371 @@
+"""process(): a video in, a video out, with everything else that the first one had."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from fastmatte._core import __version__
+from fastmatte.arrays import Image
+from fastmatte.clock import Percentiles
+from fastmatte.errors import VideoError
+from fastmatte.matte import Background
+from fastmatte.matter import Matter
+from fastmatte.video.backgrounds import Scene, scene_of
+from fastmatte.video.codecs import choose
+from fastmatte.video.frames import Format, Sink, Source
+from fastmatte.video.joining import Kept, join
+from fastmatte.video.matting import Matting, What
+from fastmatte.video.pipeline import Outcome, run
+from fastmatte.video.reader import FileSource
+from fastmatte.video.segments import Progress, Segments, folder_of, resumed
+from fastmatte.video.sequence import ImageSink, ImageSource, is_sequence
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a video.
+
+    output:       the file or folder that was written; None where frames went elsewhere, or where
+                  nothing was.
+    frames:       how many it has.
+    resumed:      how many of them were there from an interrupted job.
+    seconds:      that it took.
+    frames_per_second: of those that were made now.
+    interrupted:  whether it was stopped; what was done so far is written, and can be resumed.
+    slowest:      the stage that set the pace: "read", "matte" or "write".
+    stages:       milliseconds: read, matte and write take place at the same time; what else there
+                  is belongs to matte.
+    notes:        what somebody should know, one sentence each.
+    """
+
+    output: str | None
+    frames: int
+    resumed: int
+    seconds: float
+    frames_per_second: float
+    interrupted: bool
+    slowest: str | None
+    stages: dict[str, Percentiles]
+    notes: tuple[str, ...]
+
+
+def process(
+    source: str | Path | Source,
+    output: str | Path | Sink,
+    matter: Matter,
+    *,
+    what: What = "composite",
+    background: Background | str | Path | None = None,
+    linear_light: bool = False,
+    codec: str | None = None,
+    quality: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    every: int = 1,
+    plate: Image | None = None,
+    align: bool = False,
+    rate: Fraction | None = None,
+    eight_bit: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    expect: Callable[[Format], None] | None = None,
+    advance: Callable[[int], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Summary:
+    """Cut the subject out of a video, frame by frame.
+
+    source:       a video file; a folder or pattern (shot-%04d.png) of images; or a Source.
+    output:       a file to write, .mp4, .m4v, .mov, .mkv or .webm; a pattern of images, or a name
+                  that ends in a slash for a folder of .png; or a Sink for frames.
+    what:         "composite" over background; "alpha", in grey; "foreground", the subject's true
+                  colours; "cutout", colours with transparency.
+    background:   of a composite: a colour, an image, Blur(), "green", or the path of an image or a
+                  video, which begins anew where it is shorter and keeps its own pace.
+    linear_light: mix light rather than levels, as Matte.composite() does.
+    codec:        "h264", "hevc", "vp9", "av1", "prores" or "ffv1"; None for the file's usual one.
+    quality:      the encoder's constant quality, lower is better; None for 20 with h264.
+    start, end:   seconds: from start on, before end.
+    every:        the network sees each so many-th frame; the others have the alpha before them.
+    plate:        (H, W, 3) the scene without its subject, for networks that need it.
+    align:        the camera moves: the plate is aligned to every frame.
+    rate:         frames a second of a sequence of images; None for 30.
+    eight_bit:    whether more than 8 bits may become 8.
+    resume:       go on with a job that was interrupted, as if it had not been.
+    overwrite:    whether output may be replaced.
+    expect:       called once with the format, before the first frame.
+    advance:      called with the number of frames written, each time there are more; with those of
+                  an interrupted job at the beginning.
+    stop:         set it to end early; what is done so far is then written.
+
+    Sound and subtitles are copied as they are where the file can hold them; chapters, metadata,
+    times (variable rates too), colour tags and the pixel's aspect are kept, and sideways pictures
+    are turned upright. The result takes its place when it is whole. Until then its parts lie in
+    a hidden folder beside it, from which a job that was stopped, or killed, goes on with resume.
+
+    Raises ValueError and TypeError for bad arguments, FileExistsError, VideoError for what cannot
+    be read or written, saying in which stage, and OSError.
+    """
+    plan = Plan(what, background, linear_light, every, plate, align, eight_bit or what == "alpha")
+    plan.check(start, end)
+    watch = Watch(expect, advance, stop or threading.Event())
+    if not isinstance(output, str | Path):
+        if resume:
+            raise ValueError("resume: expected False, for only a file's job goes on")
+        opened = _opened(source, plan, start, end, rate)
+        return _summary(None, *_run(opened, output, matter, plan, Progress(), watch))
+    target = Path(output)
+    if is_sequence(target):
+        if resume:
+            raise ValueError("resume: expected False, for a sequence of images does not go on")
+        sink = ImageSink(target, overwrite=overwrite)
+        opened = _opened(source, plan, start, end, rate)
+        return _summary(str(target), *_run(opened, sink, matter, plan, Progress(), watch))
+    if resume and not isinstance(source, str | Path):
+        raise ValueError("resume: expected False, for only a file can be read again")
+    return _into_file(
+        source, target, matter, plan, watch, codec, quality, start, end, rate, resume, overwrite
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of each frame; process() says what the parts mean."""
+
+    what: What
+    background: Background | str | Path | None
+    linear_light: bool
+    every: int
+    plate: Image | None
+    align: bool
+    eight_bit: bool
+
+    def check(self, start: float | None, end: float | None) -> None:
+        """Raise ValueError for what cannot be."""
+        if self.what not in get_args(What):
+            expected = ", ".join(map(repr, get_args(What)))
+            raise ValueError(f"what: expected one of {expected}, got {self.what!r}")
+        if (self.what == "composite") != (self.background is not None):
+            raise ValueError(
+                "background: expected a colour, an image, a video or blur for a composite, "
+                f"and None for all else; got {self.background!r} with what={self.what!r}"
+            )
+        if self.linear_light and self.what != "composite":
+            raise ValueError("linear_light: expected False, for it is about a composite")
+        if not isinstance(self.every, int) or self.every < 1:
+            raise ValueError(f"every: expected an integer of at least 1, got {self.every!r}")
+        if start is not None and start < 0:
+            raise ValueError(f"start: expected seconds from 0 on, got {start!r}")
+        if end is not None and end <= (start or 0):
+            raise ValueError(f"end: expected seconds after the start, {start or 0:g}, got {end!r}")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on, and may end it."""
+
+    expect: Callable[[Format], None] | None
+    advance: Callable[[int], None] | None
+    stop: threading.Event
+
+
+def _into_file(
+    source: str | Path | Source,
+    target: Path,
+    matter: Matter,
+    plan: Plan,
+    watch: Watch,
+    codec: str | None,
+    quality: int | None,
+    start: float | None,
+    end: float | None,
+    rate: Fraction | None,
+    resume: bool,
+    overwrite: bool,
+) -> Summary:
+    from fastmatte import images
+
+    folder = folder_of(target)
+    _refuse_same(source, target)
+    images.refuse_occupied(target, overwrite=overwrite or (resume and folder.is_dir()))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
+    encoding = choose(target, codec, quality, transparent=plan.what == "cutout")
+    job = _job(source, matter, plan, start, end, rate)
+    job["encoding"] = [encoding.encoder, encoding.pixel_format, encoding.options]
+    progress = resumed(folder, job) if resume else Progress()
+    opened = _opened(source, plan, start, end, rate, progress)
+    try:
+        sink = Segments(folder, encoding, opened.format, job, progress=progress, stride=plan.every)
+        outcome, notes, stages = _run(opened, sink, matter, plan, progress, watch)
+    except VideoError as error:
+        raise _with_hint(error, folder, job) from error
+    finally:
+        opened.close()
+    base = opened.format.time_base
+    kept = Kept(None)
+    if sink.parts:
+        if isinstance(opened, FileSource) and isinstance(source, str | Path):
+            kept = Kept(Path(source), opened.offset * base)
+            if outcome.interrupted or end is not None:
+                kept.end = sink.parts[-1].end * base
+        with images.replacing(target, overwrite=overwrite or resume) as temporary:
+            join(sink.parts, folder, Path(temporary.name), encoding, opened.format, kept)
+    if not outcome.interrupted:
+        shutil.rmtree(folder, ignore_errors=True)
+    notes = [*notes, *kept.notes]
+    written = str(target) if sink.parts else None
+    return _summary(written, outcome, notes, stages, progress.frames)
+
+
+def _opened(
+    source: str | Path | Source,
+    plan: Plan,
+    start: float | None,
+    end: float | None,
+    rate: Fraction | None,
+    progress: Progress | None = None,
+) -> Source:
+    if not isinstance(source, str | Path):
+        if start is not None or end is not None:
+            raise ValueError("start, end: expected None, for only a file has a beginning to count")
+        return source
+    path = Path(source)
+    if is_sequence(path):
+        return ImageSource(path, rate or Fraction(30), start, end, progress)
+    if rate is not None:
+        raise ValueError("rate: expected None, for a video has its own times")
+    return FileSource(
+        path,
+        start=start,
+        end=end,
+        eight_bit=plan.eight_bit,
+        after=progress.parts[-1].last if progress and progress.parts else None,
+        index=progress.frames if progress else 0,
+    )
+
+
+def _run(
+    source: Source, sink: Sink, matter: Matter, plan: Plan, progress: Progress, watch: Watch
+) -> tuple[Outcome, list[str], dict[str, Percentiles]]:
+    """Bring all frames through; return what was done, what is to be known, and all stages."""
+    scene: Scene | None = None
+    try:
+        if plan.background is not None:
+            scene = scene_of(plan.background, eight_bit=plan.eight_bit)
+        if watch.expect is not None:
+            watch.expect(source.format)
+        if watch.advance is not None and progress.frames:
+            watch.advance(progress.frames)
+        with matter.stream(background=plan.plate, align=plan.align) as stream:
+            if progress.memory is not None:
+                stream.remember(progress.memory)
+            worker = Matting(
+                stream,
+                plan.what,
+                scene,
+                linear_light=plan.linear_light,
+                every=plan.every,
+                checkpoint=sink.checkpoint,
+                origin=progress.parts[0].first if progress.parts else None,
+                time_base=source.format.time_base,
+                threads=matter.info.threads,
+            )
+            outcome = run(source, worker, sink, advance=watch.advance, stop=watch.stop)
+            stages = {**outcome.stages.stages, **stream.stats.stages}
+    finally:
+        if scene is not None:
+            scene.close()
+        source.close()
+    notes = [*source.notes, *([] if scene is None else scene.notes), *sink.notes]
+    return outcome, notes, stages
+
+
+def _summary(
+    output: str | None,
+    outcome: Outcome,
+    notes: list[str],
+    stages: dict[str, Percentiles],
+    before: int = 0,
+) -> Summary:
+    slowest = max(
+        (name for name in ("read", "matte", "write") if name in stages),
+        key=lambda name: stages[name].p50,
+        default=None,
+    )
+    return Summary(
+        output=output,
+        frames=before + outcome.frames,
+        resumed=before,
+        seconds=outcome.seconds,
+        frames_per_second=outcome.frames / outcome.seconds if outcome.seconds else 0.0,
+        interrupted=outcome.interrupted,
+        slowest=slowest,
+        stages=stages,
+        notes=tuple(notes),
+    )
+
+
+def _job(
+    source: str | Path | Source,
+    matter: Matter,
+    plan: Plan,
+    start: float | None,
+    end: float | None,
+    rate: Fraction | None,
+) -> dict[str, Any]:
+    """Describe a job so that another one is told from it."""
+    return {
+        "fastmatte": __version__,
+        "source": _identity(source) if isinstance(source, str | Path) else None,
+        "matter": json.loads(json.dumps(asdict(matter.info), default=str)),
+        "what": plan.what,
+        "background": _identity(plan.background),
+        "linear_light": plan.linear_light,
+        "every": plan.every,
+        "plate": _identity(plan.plate),
+        "align": plan.align,
+        "eight_bit": plan.eight_bit,
+        "start": start,
+        "end": end,
+        "rate": None if rate is None else str(rate),
+    }
+
+
+def _identity(thing: object) -> object:
+    if isinstance(thing, np.ndarray):
+        return hashlib.sha256(thing.tobytes()).hexdigest()
+    if isinstance(thing, str | Path) and Path(thing).exists():
+        path = Path(thing).resolve()
+        state = path.stat()
+        return [str(path), state.st_size, state.st_mtime_ns]
+    return None if thing is None else repr(thing)
+
+
+def _refuse_same(source: object, target: Path) -> None:
+    if not isinstance(source, str | Path) or not target.exists() or not Path(source).exists():
+        return
+    if target.samefile(source):
+        raise ValueError(f"output: expected another file than the source, got {target}")
+
+
+def _with_hint(error: VideoError, folder: Path, job: Mapping[str, Any]) -> VideoError:
+    """Add what is left to go on with."""
+    frames = resumed(folder, job).frames
+    if not frames:
+        shutil.rmtree(folder, ignore_errors=True)
+        return error
+    return VideoError(
+        f"{error}. {frames} frames are done, in parts that can be played, in {folder}; --resume "
+        "(resume=True) goes on from there"
+    )

@@ -1,0 +1,173 @@
+"""Sequences: frames as image files, a folder of them or a numbered pattern."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from fastmatte.arrays import Image
+from fastmatte.errors import ImageError, VideoError
+from fastmatte.video.frames import Format, Frame, Pool
+from fastmatte.video.segments import Progress
+
+#: A number in a name, as printf and FFmpeg write it.
+NUMBER = re.compile(r"%(0?)(\d*)d")
+#: Name of a frame in a folder that says no other.
+DEFAULT = "frame-%06d.png"
+#: Images that are read, or written, at once: a PNG takes longer than most networks.
+WORKERS = min(4, os.cpu_count() or 1)
+
+
+def is_sequence(path: Path) -> bool:
+    """Tell whether a path means images rather than a video: a folder, a pattern, or an image."""
+    from fastmatte import images
+
+    if path.is_dir() or NUMBER.search(path.name):
+        return True
+    return not path.suffix or path.suffix.lower() in images.WRITABLE_SUFFIXES
+
+
+class ImageSource:
+    """The images of a folder, by name, or of a pattern, by number: one a frame, all of one size.
+
+    start, end: seconds from the first image.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rate: Fraction,
+        start: float | None = None,
+        end: float | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        from fastmatte import images
+
+        self.notes: list[str] = []
+        files = _files_of(path)
+        first = ceil((start or 0) * rate)
+        stop = None if end is None else ceil(end * rate)
+        files = files[first:stop]
+        if not files:
+            raise VideoError(f"{path}: no images there")
+        self._index = 0 if progress is None else progress.frames
+        self._files = deque(files[self._index :])
+        self._read = images.read
+        self._pool = ThreadPoolExecutor(WORKERS)
+        self._coming: deque[tuple[Path, Future[images.Photo]]] = deque()
+        size = images.read(files[0]).size
+        self.format = Format(size, 1 / rate, rate, len(files))
+
+    def read(self, pool: Pool) -> Frame | None:
+        """Return the next image; None after the last."""
+        while self._files and len(self._coming) <= WORKERS:
+            path = self._files.popleft()
+            self._coming.append((path, self._pool.submit(self._read, path)))
+        if not self._coming:
+            return None
+        path, future = self._coming.popleft()
+        try:
+            photo = future.result()
+        except ImageError as error:
+            raise VideoError(f"{path}: {error}") from error
+        if photo.size != self.format.size:
+            raise VideoError(
+                f"{path}: expected the first image's size, {self.format.size}, got {photo.size}"
+            )
+        out = pool.take((*photo.size, 3))
+        np.copyto(out, photo.pixels)
+        frame = Frame(out, self._index, self._index, 1)
+        self._index += 1
+        return frame
+
+    def close(self) -> None:
+        """Read no further."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _files_of(path: Path) -> list[Path]:
+    from fastmatte import images
+
+    if path.is_dir():
+        return sorted(
+            (
+                file
+                for file in path.iterdir()
+                if file.suffix.lower() in images.READABLE_SUFFIXES and not file.name.startswith(".")
+            ),
+            key=_by_number,
+        )
+    if NUMBER.search(path.name) is None:
+        return [path] if path.exists() else []
+    before, after = NUMBER.split(path.name)[0], NUMBER.split(path.name)[-1]
+    pattern = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
+    if not path.parent.is_dir():
+        return []
+    found = [(int(m[1]), f) for f in path.parent.iterdir() if (m := pattern.fullmatch(f.name))]
+    return [file for _, file in sorted(found)]
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """Order 2.png before 10.png."""
+    return [
+        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)
+    ]
+
+
+class ImageSink:
+    """Writes each frame as an image of its own, numbered from 0."""
+
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
+        from fastmatte import images
+
+        self.checkpoint = None
+        self.notes: list[str] = []
+        if NUMBER.search(path.name):
+            self._folder, self._name = path.parent, path.name
+        elif path.is_dir() or not path.suffix:
+            self._folder, self._name = path, DEFAULT
+        else:
+            raise ValueError(
+                f"output: expected a pattern such as {path.stem}-%05d{path.suffix}, or a folder, "
+                f"for many frames; got {path.name!r}"
+            )
+        if Path(self._name).suffix.lower() not in images.WRITABLE_SUFFIXES:
+            raise ValueError(
+                f"output: expected one of {' '.join(images.WRITABLE_SUFFIXES)}, got {self._name!r}"
+            )
+        if not overwrite and _files_of(self._folder / self._name):
+            raise FileExistsError(17, "frames are there already", str(self._folder / self._name))
+        self._overwrite = overwrite
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._pool = ThreadPoolExecutor(WORKERS)
+        self._going: deque[Future[None]] = deque()
+
+    def write(self, frame: Frame) -> None:
+        """Write a frame, some of them at once."""
+        name = NUMBER.sub(lambda m: f"{frame.index:{m[1]}{m[2]}d}", self._name)
+        # The caller takes its pixels back before they are compressed.
+        self._going.append(self._pool.submit(self._save, self._folder / name, frame.pixels.copy()))
+        while len(self._going) > WORKERS:
+            self._going.popleft().result()
+
+    def finish(self) -> None:
+        """Wait for the last ones."""
+        while self._going:
+            self._going.popleft().result()
+        self._pool.shutdown()
+
+    def abandon(self) -> None:
+        """Leave what is written: each image is whole."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _save(self, path: Path, pixels: Image) -> None:
+        from fastmatte import images
+
+        images.write(path, pixels, overwrite=self._overwrite)
