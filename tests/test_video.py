@@ -115,6 +115,18 @@ def test_start_and_end(tmp_path, matter):
     assert not (tmp_path / "none.mkv").exists()
 
 
+def test_a_broadcast_is_cut_where_it_should_be(tmp_path, matter):
+    """No index, key frames far apart: a search ends where it ends."""
+    source = clip(tmp_path / "in.ts", 90, options={"crf": "10", "g": "40"})
+    whole = times(source)
+    process(source, tmp_path / "out.mkv", matter, start=1.5, end=2.5, what="alpha", codec="ffv1")
+    expected = [t for t in whole if 1.5 <= t - whole[0] < 2.5]
+    assert len(times(tmp_path / "out.mkv")) == len(expected) == 30
+    process(source, tmp_path / "all.mkv", matter, what="alpha", codec="ffv1")
+    pairs = zip(pictures(tmp_path / "out.mkv"), pictures(tmp_path / "all.mkv")[45:75], strict=True)
+    assert all((a == b).all() for a, b in pairs)
+
+
 def test_every_holds_the_alpha_between(tmp_path, matter):
     source = clip(tmp_path / "in.mkv", 12, codec="ffv1", pixel_format="bgr0")
     process(source, f"{tmp_path / 'alpha'}/", matter, what="alpha", every=4)
@@ -325,6 +337,7 @@ def test_an_image_behind_and_what_is_neither(tmp_path, matter):
         process(source, tmp_path / "no.mp4", matter, background=tmp_path / "neither.txt")
     with pytest.raises(FileNotFoundError):
         process(source, tmp_path / "no.mp4", matter, background="gone.png")
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 # --- what is refused -----------------------------------------------------------------------------

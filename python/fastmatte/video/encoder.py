@@ -64,7 +64,7 @@ class Encoder:
         picture = self._convert(frame.pixels)
         picture.pts = frame.pts - self._origin
         picture.time_base = self._format.time_base
-        picture.duration = frame.duration
+        picture.duration = frame.duration or self._format.step
         for packet in self._stream.encode(picture):
             self._container.mux(packet)
 

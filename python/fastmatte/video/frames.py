@@ -46,6 +46,11 @@ class Format:
     colour: ColourTags = field(default_factory=ColourTags)
     pixel_aspect: Fraction = Fraction(1)
 
+    @property
+    def step(self) -> int:
+        """Ticks from frame to frame, on average."""
+        return max(1, round(1 / (self.rate * self.time_base)))
+
 
 @dataclass
 class Frame:

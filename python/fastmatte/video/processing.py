@@ -25,6 +25,7 @@ from fastmatte.video.backgrounds import Scene, scene_of
 from fastmatte.video.codecs import choose
 from fastmatte.video.frames import Format, Sink, Source
 from fastmatte.video.joining import Kept, join
+from fastmatte.video.library import pyav
 from fastmatte.video.matting import Matting, What
 from fastmatte.video.pipeline import Outcome, run
 from fastmatte.video.reader import FileSource
@@ -208,8 +209,13 @@ def _into_file(
     try:
         sink = Segments(folder, encoding, opened.format, job, progress=progress, stride=plan.every)
         outcome, notes, stages = _run(opened, sink, matter, plan, progress, watch)
+        if isinstance(opened, FileSource) and opened is source and opened.has_sound:
+            notes.append("what comes by standard input is read once: its sound is left out")
     except VideoError as error:
         raise _with_hint(error, folder, job) from error
+    except BaseException:
+        _forget_empty(folder, job)
+        raise
     finally:
         opened.close()
     base = opened.format.time_base
@@ -219,8 +225,12 @@ def _into_file(
             kept = Kept(Path(source), opened.offset * base)
             if outcome.interrupted or end is not None:
                 kept.end = sink.parts[-1].end * base
-        with images.replacing(target, overwrite=overwrite or resume) as temporary:
-            join(sink.parts, folder, Path(temporary.name), encoding, opened.format, kept)
+        try:
+            with images.replacing(target, overwrite=overwrite or resume) as temporary:
+                join(sink.parts, folder, Path(temporary.name), encoding, opened.format, kept)
+        except pyav().error.FFmpegError as error:
+            told = VideoError(f"joining the parts: {error}")
+            raise _with_hint(told, folder, job) from error
     if not outcome.interrupted:
         shutil.rmtree(folder, ignore_errors=True)
     notes = [*notes, *kept.notes]
@@ -359,11 +369,18 @@ def _refuse_same(source: object, target: Path) -> None:
         raise ValueError(f"output: expected another file than the source, got {target}")
 
 
-def _with_hint(error: VideoError, folder: Path, job: Mapping[str, Any]) -> VideoError:
-    """Add what is left to go on with."""
+def _forget_empty(folder: Path, job: Mapping[str, Any]) -> int:
+    """Return how many frames a job can go on from; where there are none, leave nothing behind."""
     frames = resumed(folder, job).frames
     if not frames:
         shutil.rmtree(folder, ignore_errors=True)
+    return frames
+
+
+def _with_hint(error: VideoError, folder: Path, job: Mapping[str, Any]) -> VideoError:
+    """Add what is left to go on with."""
+    frames = _forget_empty(folder, job)
+    if not frames:
         return error
     return VideoError(
         f"{error}. {frames} frames are done, in parts that can be played, in {folder}; --resume "

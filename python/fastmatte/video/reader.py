@@ -48,10 +48,10 @@ class FileSource:
         self.notes: list[str] = []
         self._after = after
         self._index = index
+        self._file = file
         self._container = open_input(file)
         try:
-            self._stream = video_stream(self._container, self.name)
-            self._stream.thread_type = "AUTO"
+            self._stream = self._pictures()
             self._to_rgb = ToRgb()
             self._broken = 0
             self._last: int | None = None
@@ -102,6 +102,11 @@ class FileSource:
         self._index += 1
         return frame
 
+    @property
+    def has_sound(self) -> bool:
+        """Whether there is any besides the pictures."""
+        return bool(self._container.streams.audio)
+
     def close(self) -> None:
         """Close the file."""
         self._container.close()
@@ -109,11 +114,9 @@ class FileSource:
     def _in_time(self) -> Iterator[Any]:
         """Yield the decoded frames that are asked for, each with a pts above the one before."""
         wanted = self._after if self._after is not None else self._start
-        if wanted is not None and wanted > (self._stream.start_time or 0):
-            # To the keyframe before it; all between is decoded and dropped.
-            self._container.seek(wanted, stream=self._stream)
+        late = wanted is not None and wanted > (self._stream.start_time or 0)
         found = self._after is None
-        for raw in self._monotonic():
+        for raw in self._sought(wanted or 0) if late else self._monotonic():
             if not found:
                 found = raw.pts == self._after
                 if raw.pts > (self._after or 0):
@@ -127,6 +130,30 @@ class FileSource:
             if self._end is not None and raw.pts >= self._end:
                 return
             yield raw
+
+    def _sought(self, wanted: int) -> Iterator[Any]:
+        """Decode from the keyframe before a moment: all up to there is for others to drop."""
+        try:
+            self._container.seek(wanted, stream=self._stream)
+        except pyav().error.FFmpegError as error:
+            self._note(f"the file cannot be searched, and is read from its beginning: {error}")
+        frames = self._monotonic()
+        first = next(frames, None)
+        if first is not None and first.pts <= wanted:
+            yield first
+            yield from frames
+            return
+        # Broadcasts have no index, and a search may end behind its goal.
+        self._container.close()
+        self._container = open_input(self._file)
+        self._stream = self._pictures()
+        self._last = None
+        yield from self._monotonic()
+
+    def _pictures(self) -> Any:
+        stream = video_stream(self._container, self.name)
+        stream.thread_type = "AUTO"
+        return stream
 
     def _monotonic(self) -> Iterator[Any]:
         step = self._step()

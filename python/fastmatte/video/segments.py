@@ -148,8 +148,7 @@ class Segments:
         self._encoder.write(frame)
         self._written += 1
         self._last_pts = frame.pts
-        step = round(1 / (self._format.rate * self._format.time_base))
-        self._end = frame.pts + (frame.duration or max(step, 1))
+        self._end = frame.pts + (frame.duration or self._format.step)
 
     def finish(self) -> None:
         """Complete the last part."""

@@ -1,0 +1,208 @@
+"""A 1080p video onto green: fastmatte beside a plain OpenCV loop, and beside its own stages alone.
+
+    python bench/bench_video.py --model portrait.onnx --clip talk.mp4 --threads 2
+
+The loop is what scripts do: VideoCapture, resize and normalise in NumPy, the same ONNX file on ONNX
+Runtime with as many threads, alpha resized, a composite in NumPy, VideoWriter; one after the other,
+without sound or times. Its colours of soft edges are the frame's own, where fastmatte estimates the
+foreground's. Clips of other sizes are enlarged to 1080p first. --memory N watches the memory of a
+process over N frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from time import perf_counter
+
+import fastmatte as fm
+import numpy as np
+from fastmatte.video.backgrounds import Still
+from fastmatte.video.codecs import choose
+from fastmatte.video.matting import Matting
+from fastmatte.video.segments import Segments
+
+SIZE = (1080, 1920)
+GREEN = (0, 255, 0)
+WARM = 5
+
+
+def enlarged(clip: Path, target: Path, frames: int) -> Path:
+    """Make a 1080p H.264 file of so many frames, the clip forwards again and again."""
+    import av
+
+    with av.open(str(target), "w") as output:
+        stream = output.add_stream("libx264", rate=30, options={"preset": "veryfast", "crf": "18"})
+        stream.height, stream.width = SIZE
+        stream.pix_fmt = "yuv420p"
+        count = 0
+        while count < frames:
+            with av.open(str(clip)) as source:
+                for frame in source.decode(video=0):
+                    large = frame.reformat(SIZE[1], SIZE[0], "yuv420p")
+                    large.pts, large.time_base = count, Fraction(1, 30)
+                    large.pict_type = 0
+                    output.mux(stream.encode(large))
+                    count += 1
+                    if count == frames:
+                        break
+        output.mux(stream.encode(None))
+    return target
+
+
+def plain_loop(clip: Path, target: Path, matter: fm.Matter, threads: int) -> tuple[int, float]:
+    """Run the usual script; return frames and seconds, the first frames left out."""
+    import cv2
+    import onnxruntime
+
+    cv2.setNumThreads(threads)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(
+        matter.info.model, options, providers=["CPUExecutionProvider"]
+    )
+    height, width = matter._pipeline.input_size(SIZE)
+    normal = matter.info.normalisation
+    mean, std = np.float32(normal.mean), np.float32(normal.std)
+    name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
+    capture = cv2.VideoCapture(str(clip))
+    writer = cv2.VideoWriter(str(target), cv2.VideoWriter_fourcc(*"mp4v"), 30, SIZE[::-1])
+    green = np.full((*SIZE, 3), GREEN[::-1], np.uint8)
+    count, begin = 0, perf_counter()
+    while True:
+        there, frame = capture.read()
+        if not there:
+            break
+        if count == WARM:
+            begin = perf_counter()
+        small = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), (width, height))
+        tensor = (small.astype(np.float32) * np.float32(normal.scale) - mean) / std
+        tensor = np.ascontiguousarray(tensor.transpose(2, 0, 1)[None])
+        alpha = session.run([output], {name: tensor})[0][0, 0]
+        alpha = cv2.resize(alpha, SIZE[::-1])[..., None]
+        writer.write((frame * alpha + green * (1 - alpha)).astype(np.uint8))
+        count += 1
+    seconds = perf_counter() - begin
+    writer.release()
+    capture.release()
+    return count - WARM, seconds
+
+
+def stages_alone(clip: Path, folder: Path, matter: fm.Matter) -> dict[str, float]:
+    """Return milliseconds a frame of reading, matting and writing, each with nothing beside it."""
+    pool = fm.video.Pool()
+    source = fm.video.FileSource(clip)
+    frames = []
+    begin = perf_counter()
+    while (frame := source.read(pool)) is not None and len(frames) < 40:
+        frames.append(frame)
+    read = perf_counter() - begin
+    source.close()
+    with matter.stream() as stream:
+        matting = Matting(
+            stream,
+            "composite",
+            Still(GREEN),
+            linear_light=False,
+            every=1,
+            checkpoint=None,
+            origin=0,
+            time_base=source.format.time_base,
+            threads=matter.info.threads,
+        )
+        for frame in frames[:WARM]:
+            matting(frame, pool)
+        begin = perf_counter()
+        done = [matting(frame, pool) for frame in frames[WARM:]]
+        matte = perf_counter() - begin
+    target = folder / "alone.mp4"
+    sink = Segments(
+        folder / "parts", choose(target, None, None, transparent=False), source.format, {}
+    )
+    begin = perf_counter()
+    for frame in done:
+        sink.write(frame)
+    sink.finish()
+    write = perf_counter() - begin
+    counts = len(frames), len(done), len(done)
+    return {
+        name: 1e3 * seconds / count
+        for name, seconds, count in zip(
+            ("read", "matte", "write"), (read, matte, write), counts, strict=True
+        )
+    }
+
+
+def resident() -> float:
+    """Return this process's memory in MB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def memory(clip: Path, target: Path, matter: fm.Matter, every: int) -> list[float]:
+    """Return the memory after each hundred frames."""
+    seen: list[float] = []
+    count = 0
+
+    def advance(frames: int) -> None:
+        nonlocal count
+        count += frames
+        if count % 100 == 0:
+            seen.append(resident())
+
+    fm.video.process(
+        clip, target, matter, background=GREEN, overwrite=True, every=every, advance=advance
+    )
+    return seen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--clip", required=True, type=Path)
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--engine", action="append", help="onnxruntime without it; may be repeated")
+    parser.add_argument("--memory", type=int, metavar="FRAMES", help="watch memory instead")
+    parser.add_argument("--every", type=int, default=1, help="of --memory, to be sooner there")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clip = enlarged(given.clip, folder / "clip.mp4", given.memory or given.frames)
+        print(f"{platform.processor() or platform.machine()}, {given.threads} threads")
+        matters = {
+            engine: fm.Matter(given.model, engine=engine, threads=given.threads)
+            for engine in given.engine or ["onnxruntime"]
+        }
+        if given.memory:
+            for engine, matter in matters.items():
+                seen = memory(clip, folder / "out.mp4", matter, given.every)
+                print(f"{engine}: MB after each hundred frames", *(f"{s:.0f}" for s in seen))
+            return
+        first = next(iter(matters.values()))
+        count, seconds = plain_loop(clip, folder / "loop.mp4", first, given.threads)
+        loop = 1e3 * seconds / count
+        print(f"OpenCV loop: {loop:.1f} ms a frame, {1e3 / loop:.1f} fps")
+        for engine, matter in matters.items():
+            alone = stages_alone(clip, folder, matter)
+            summary = fm.video.process(
+                clip, folder / "out.mp4", matter, background=GREEN, overwrite=True
+            )
+            assert summary.frames == given.frames
+            ours = 1e3 / summary.frames_per_second
+            slowest = max(alone, key=alone.__getitem__)
+            said = ", ".join(f"{name} {ms:.1f}" for name, ms in alone.items())
+            print(
+                f"fastmatte, {engine}: {ours:.1f} ms a frame, {1e3 / ours:.1f} fps, "
+                f"{loop / ours:.2f} times the loop; alone {said} ms; "
+                f"{ours / alone[slowest]:.2f} of the slowest, {slowest}"
+            )
+
+
+if __name__ == "__main__":
+    main()
