@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 KERNELS = re.search(r"set\(KERNELS\s+([^)]*)\)", (ROOT / "CMakeLists.txt").read_text())[1].split()
 
 
-@pytest.mark.parametrize("module", [fm, fm.kernels, fm.metrics, fm.models])
+@pytest.mark.parametrize("module", [fm, fm.kernels, fm.metrics, fm.models, fm.video])
 def test_all_is_sorted_and_true(module):
     key = {name: (not name.isupper(), not name[0].isupper(), name) for name in module.__all__}
     assert module.__all__ == sorted(module.__all__, key=key.get)
@@ -65,5 +65,6 @@ def test_import_is_light():
         "cv2",
         "platformdirs",
         "http",
+        "av",
     }
     assert not loaded & heavy

@@ -22,7 +22,7 @@ import PIL.Image
 from click.testing import CliRunner
 from clips import clip, picture, pictures, sound, times
 from fastmatte.cli import main
-from fastmatte.video import pipeline, segments
+from fastmatte.video import jobs, pipeline
 
 
 @pytest.fixture(scope="module")
@@ -366,7 +366,7 @@ def test_what_is_no_video(tmp_path, matter, video):
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
     assert not out.exists()
-    assert not segments.folder_of(out).exists()
+    assert not jobs.folder_of(out).exists()
 
 
 def test_no_frames(tmp_path, matter):
@@ -442,6 +442,12 @@ def test_more_than_eight_bits_are_refused_in_words(tmp_path, matter):
         process(hdr, tmp_path / "no.mp4", matter)
 
 
+def test_transparency_that_comes_in_is_said_to_be_left_out(tmp_path, matter):
+    source = clip(tmp_path / "in.mkv", 3, codec="ffv1", pixel_format="bgra")
+    summary = process(source, tmp_path / "out.mp4", matter)
+    assert summary.notes == ("its own transparency is left out",)
+
+
 def test_the_same_file_in_and_out(tmp_path, matter, video):
     source = clip(tmp_path / "in.mp4", 3)
     before = source.read_bytes()
@@ -475,7 +481,6 @@ def test_what_is_there_stays(tmp_path, matter):
         ("out.mp4", {"start": 2, "end": 1}, "end: expected seconds after the start"),
         ("out.mp4", {"rate": Fraction(5)}, "rate: expected None"),
         ("out.png", {}, "output: expected a pattern such as out-%05d.png"),
-        ("a/", {"resume": True}, "a sequence of images does not go on"),
     ],
 )
 def test_bad_arguments(tmp_path, matter, name, options, message):
@@ -622,7 +627,7 @@ def test_buffers_go_round():
 
 @pytest.fixture
 def short_parts(monkeypatch):
-    monkeypatch.setattr(segments, "LENGTH", 10)
+    monkeypatch.setattr(jobs, "LENGTH", 10)
 
 
 @pytest.mark.parametrize("before", [[], [7], [1, 2, 5, 9]])
@@ -685,7 +690,7 @@ def test_a_job_that_was_stopped_goes_on(tmp_path, recurrent, name, every, short_
     )
     assert times(stopped) == times(whole)
     assert sound(stopped) == sound(whole)
-    assert not segments.folder_of(stopped).exists()
+    assert not jobs.folder_of(stopped).exists()
 
 
 def test_another_job_is_not_taken_for_this_one(tmp_path, matter, short_parts):
@@ -693,7 +698,7 @@ def test_another_job_is_not_taken_for_this_one(tmp_path, matter, short_parts):
     stop = threading.Event()
     options = {"advance": lambda count: stop.set(), "stop": stop}
     process(source, tmp_path / "out.mp4", matter, **options)
-    if not segments.folder_of(tmp_path / "out.mp4").exists():
+    if not jobs.folder_of(tmp_path / "out.mp4").exists():
         stop = threading.Event()
         count = iter(range(100))
         process(
@@ -709,8 +714,8 @@ def child(graph, *arguments, before="", **options):
     code = (
         "import signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from fastmatte.video import segments\n"
-        "segments.LENGTH = 10\n"
+        "from fastmatte.video import jobs, segments\n"
+        "jobs.LENGTH = 10\n"
         f"{before}\n"
         "from fastmatte.cli import main\n"
         "main(sys.argv[1:], prog_name='fastmatte')\n"
@@ -744,13 +749,39 @@ def wait_for(path, process):
     raise AssertionError(f"{path} never came")
 
 
+def test_a_sequence_goes_on(tmp_path, recurrent, short_parts):
+    source = clip(tmp_path / "in.mp4", 40)
+    process(source, f"{tmp_path / 'whole'}/", recurrent)
+    stop = threading.Event()
+    count = iter(range(100))
+    summary = process(
+        source, f"{tmp_path / 'out'}/", recurrent, stop=stop,
+        advance=lambda _: stop.set() if next(count) == 25 else None,
+    )  # fmt: skip
+    assert summary.interrupted
+    again = process(source, f"{tmp_path / 'out'}/", recurrent, resume=True)
+    assert (again.frames, again.resumed) in ((40, 20), (40, 30))
+    found = sorted((tmp_path / "out").iterdir())
+    expected = sorted((tmp_path / "whole").iterdir())
+    assert [p.name for p in found] == [p.name for p in expected]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(found, expected, strict=True))
+
+
+def test_a_sequence_does_not_replace_its_source(tmp_path, matter):
+    source = clip(tmp_path / "in.mp4", 3)
+    process(source, tmp_path / "shots" / "%03d.png", matter)
+    for given in (tmp_path / "shots", tmp_path / "shots" / "%03d.png"):
+        with pytest.raises(ValueError, match="expected another folder than the source's"):
+            process(given, tmp_path / "shots" / "%03d.png", matter, overwrite=True)
+
+
 def test_kill_9_and_resume(tmp_path, graph, short_parts):
     """The final file equals an uninterrupted one, frame for frame, for a recurrent network."""
     source = clip(tmp_path / "in.mp4", 60, tone="aac")
     out, whole = tmp_path / "out.mp4", tmp_path / "whole.mp4"
     arguments = (source, "-o", out, "--background", "green")
     run = child(graph("rvm"), *arguments, before=SLOWLY)
-    wait_for(segments.folder_of(out) / "part-00003.mp4", run)
+    wait_for(jobs.folder_of(out) / "part-00003.mp4", run)
     run.send_signal(signal.SIGKILL)
     run.communicate()
     assert not out.exists()
@@ -770,7 +801,7 @@ def test_ctrl_c_leaves_a_file_that_plays(tmp_path, graph):
     source = clip(tmp_path / "in.mp4", 60)
     out = tmp_path / "out.mp4"
     run = child(graph("modnet"), source, "-o", out, "--background", "green", before=SLOWLY)
-    wait_for(segments.folder_of(out) / "part-00001.mp4", run)
+    wait_for(jobs.folder_of(out) / "part-00001.mp4", run)
     run.send_signal(signal.SIGINT)
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 130
@@ -804,7 +835,7 @@ def test_a_full_disk_leaves_parts_that_play(tmp_path, graph):
     assert "File too large" in said
     assert "--resume" in said
     assert not out.exists()
-    folder = segments.folder_of(out)
+    folder = jobs.folder_of(out)
     played = [len(times(folder / f"part-{i:05}.mkv")) for i in range(2)]
     assert played == [10, 10]
     run = child(

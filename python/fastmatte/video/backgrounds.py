@@ -6,9 +6,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from fastmatte.arrays import Colour, Image
+import numpy as np
+
+from fastmatte import _core
+from fastmatte.arrays import Colour, Image, Size
 from fastmatte.errors import FastmatteError, VideoError
-from fastmatte.matte import Background
+from fastmatte.matte import Background, cover
 from fastmatte.video.frames import Pool
 from fastmatte.video.reader import FileSource
 
@@ -96,8 +99,18 @@ class Moving:
             self.notes.append(note)
 
 
-def scene_of(background: Background | str | Path, *, eight_bit: bool = False) -> Scene:
-    """Make a scene of what was asked for.
+def _fitted(background: Background, size: Size) -> Background:
+    """Bring an image to the frames' size, once and not with each of them."""
+    if not isinstance(background, np.ndarray):
+        return background
+    _core.require_image(background, "background", 3)
+    if background.shape[:2] == size:
+        return background
+    return cover(background, np.empty((*size, 3), np.uint8))
+
+
+def scene_of(background: Background | str | Path, size: Size, *, eight_bit: bool = False) -> Scene:
+    """Make a scene of what was asked for, for frames of this size.
 
     background: a colour, an (h, w, 3) image or Blur(), as a composite takes them; "green"; or the
                 path of an image or a video.
@@ -105,14 +118,14 @@ def scene_of(background: Background | str | Path, *, eight_bit: bool = False) ->
     if isinstance(background, str) and background == "green":
         return Still(GREEN)
     if not isinstance(background, str | Path):
-        return Still(background)
+        return Still(_fitted(background, size))
     path = Path(background)
     if not path.is_file():
         raise FileNotFoundError(2, "No such file or directory", str(path))
     from fastmatte import images
 
     try:
-        return Still(images.read(path).over(images.WHITE))
+        return Still(_fitted(images.read(path).over(images.WHITE), size))
     except FastmatteError as no_image:
         try:
             return Moving(path, eight_bit=eight_bit)

@@ -13,9 +13,9 @@ from fastmatte.errors import VideoError
 from fastmatte.video.codecs import Encoding
 from fastmatte.video.encoder import mux_options
 from fastmatte.video.frames import Format
+from fastmatte.video.jobs import Part
 from fastmatte.video.library import pyav
 from fastmatte.video.reader import open_input
-from fastmatte.video.segments import Part
 
 #: What the muxer writes anew, or what was true of the source's own pictures alone.
 STALE = (

@@ -24,12 +24,13 @@ from fastmatte.matter import Matter
 from fastmatte.video.backgrounds import Scene, scene_of
 from fastmatte.video.codecs import choose
 from fastmatte.video.frames import Format, Sink, Source
+from fastmatte.video.jobs import Progress, folder_of, resumed
 from fastmatte.video.joining import Kept, join
 from fastmatte.video.library import pyav
 from fastmatte.video.matting import Matting, What
 from fastmatte.video.pipeline import Outcome, run
 from fastmatte.video.reader import FileSource
-from fastmatte.video.segments import Progress, Segments, folder_of, resumed
+from fastmatte.video.segments import Segments
 from fastmatte.video.sequence import ImageSink, ImageSource, is_sequence
 
 
@@ -126,14 +127,12 @@ def process(
         opened = _opened(source, plan, start, end, rate)
         return _summary(None, *_run(opened, output, matter, plan, Progress(), watch))
     target = Path(output)
-    if is_sequence(target):
-        if resume:
-            raise ValueError("resume: expected False, for a sequence of images does not go on")
-        sink = ImageSink(target, overwrite=overwrite)
-        opened = _opened(source, plan, start, end, rate)
-        return _summary(str(target), *_run(opened, sink, matter, plan, Progress(), watch))
     if resume and not isinstance(source, str | Path):
         raise ValueError("resume: expected False, for only a file can be read again")
+    if is_sequence(target):
+        return _into_images(
+            source, target, matter, plan, watch, start, end, rate, resume, overwrite
+        )
     return _into_file(
         source, target, matter, plan, watch, codec, quality, start, end, rate, resume, overwrite
     )
@@ -178,6 +177,45 @@ class Watch:
     expect: Callable[[Format], None] | None
     advance: Callable[[int], None] | None
     stop: threading.Event
+
+
+def _into_images(
+    source: str | Path | Source,
+    target: Path,
+    matter: Matter,
+    plan: Plan,
+    watch: Watch,
+    start: float | None,
+    end: float | None,
+    rate: Fraction | None,
+    resume: bool,
+    overwrite: bool,
+) -> Summary:
+    sink = ImageSink(target, overwrite=overwrite)
+    if (
+        isinstance(source, str | Path)
+        and is_sequence(Path(source))
+        and sink.writes_to(Path(source))
+    ):
+        raise ValueError(f"output: expected another folder than the source's, got {target}")
+    job = _job(source, matter, plan, start, end, rate)
+    progress = resumed(sink.folder, job) if resume else Progress()
+    if not resume or not sink.folder.is_dir():
+        sink.require_free()
+    opened = _opened(source, plan, start, end, rate, progress)
+    try:
+        sink.begin(job, progress, plan.every)
+        outcome, notes, stages = _run(opened, sink, matter, plan, progress, watch)
+    except VideoError as error:
+        raise _with_hint(error, sink.folder, job) from error
+    except BaseException:
+        _forget_empty(sink.folder, job)
+        raise
+    finally:
+        opened.close()
+    if not outcome.interrupted:
+        shutil.rmtree(sink.folder, ignore_errors=True)
+    return _summary(str(target), outcome, notes, stages, progress.frames)
 
 
 def _into_file(
@@ -272,7 +310,7 @@ def _run(
     scene: Scene | None = None
     try:
         if plan.background is not None:
-            scene = scene_of(plan.background, eight_bit=plan.eight_bit)
+            scene = scene_of(plan.background, source.format.size, eight_bit=plan.eight_bit)
         if watch.expect is not None:
             watch.expect(source.format)
         if watch.advance is not None and progress.frames:
@@ -383,6 +421,6 @@ def _with_hint(error: VideoError, folder: Path, job: Mapping[str, Any]) -> Video
     if not frames:
         return error
     return VideoError(
-        f"{error}. {frames} frames are done, in parts that can be played, in {folder}; --resume "
+        f"{error}. {frames} frames are done and can be played, in {folder} or beside it; --resume "
         "(resume=True) goes on from there"
     )

@@ -68,6 +68,8 @@ class FileSource:
             if self._first is None:
                 raise VideoError(f"{self.name}: {self._why_empty(start, end)}")
             self.format = self._format_of(self._first)
+            if any(component.is_alpha for component in self._first.format.components):
+                self._note("its own transparency is left out")
             require_eight_bits(_bits_of(self._first), self.format.colour, allowed=eight_bit)
         except BaseException:
             self._container.close()

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fastmatte.arrays import Image
 from fastmatte.errors import ImageError, VideoError
 from fastmatte.video.frames import Format, Frame, Pool
-from fastmatte.video.segments import Progress
+from fastmatte.video.jobs import Part, Progress, Record, checkpoint_of, folder_of
 
 #: A number in a name, as printf and FFmpeg write it.
 NUMBER = re.compile(r"%(0?)(\d*)d")
@@ -122,12 +124,12 @@ def _by_number(path: Path) -> list[tuple[int, str]]:
 
 
 class ImageSink:
-    """Writes each frame as an image of its own, numbered from 0."""
+    """Writes each frame as an image of its own, numbered from 0; begin() says for which job."""
 
-    def __init__(self, path: Path, *, overwrite: bool) -> None:
+    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
         from fastmatte import images
 
-        self.checkpoint = None
+        self.checkpoint: int | None = None
         self.notes: list[str] = []
         if NUMBER.search(path.name):
             self._folder, self._name = path.parent, path.name
@@ -142,15 +144,42 @@ class ImageSink:
             raise ValueError(
                 f"output: expected one of {' '.join(images.WRITABLE_SUFFIXES)}, got {self._name!r}"
             )
-        if not overwrite and _files_of(self._folder / self._name):
-            raise FileExistsError(17, "frames are there already", str(self._folder / self._name))
+        #: Where a job's record is kept.
+        self.folder = folder_of(self._folder / self._name)
         self._overwrite = overwrite
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._record: Record | None = None
         self._pool = ThreadPoolExecutor(WORKERS)
         self._going: deque[Future[None]] = deque()
+        self._last = 0
+
+    def writes_to(self, path: Path) -> bool:
+        """Tell whether a source's images would be replaced by these."""
+        folder = path if path.is_dir() else path.parent
+        same = folder.resolve() == self._folder.resolve()
+        return same and (path.is_dir() or path.name == self._name)
+
+    def require_free(self) -> None:
+        """Raise FileExistsError where images of these names are there, and are not to go."""
+        if not self._overwrite and _files_of(self._folder / self._name):
+            raise FileExistsError(17, "frames are there already", str(self._folder / self._name))
+
+    def begin(self, job: Mapping[str, Any], progress: Progress, stride: int) -> None:
+        """Keep a record of a job, so that it can go on."""
+        # Those behind the last entry are written again.
+        self._overwrite = self._overwrite or bool(progress.parts)
+        self.checkpoint = checkpoint_of(stride)
+        self._record = Record(self.folder, job, progress)
 
     def write(self, frame: Frame) -> None:
         """Write a frame, some of them at once."""
+        if self._record is not None and self.checkpoint and frame.index % self.checkpoint == 0:
+            self._wait()
+            # Frames are files of their own: one entry for all that are there.
+            if frame.index:
+                whole = Part("", frame.index, self._last, self._last, frame.pts)
+                self._record.write([whole], frame.memory)
+        self._last = frame.pts
+        self._folder.mkdir(parents=True, exist_ok=True)
         name = NUMBER.sub(lambda m: f"{frame.index:{m[1]}{m[2]}d}", self._name)
         # The caller takes its pixels back before they are compressed.
         self._going.append(self._pool.submit(self._save, self._folder / name, frame.pixels.copy()))
@@ -159,9 +188,12 @@ class ImageSink:
 
     def finish(self) -> None:
         """Wait for the last ones."""
+        self._wait()
+        self._pool.shutdown()
+
+    def _wait(self) -> None:
         while self._going:
             self._going.popleft().result()
-        self._pool.shutdown()
 
     def abandon(self) -> None:
         """Leave what is written: each image is whole."""
