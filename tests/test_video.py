@@ -999,3 +999,22 @@ def test_a_real_clip_through_rvm(tmp_path, shared_data):
         or times(tmp_path / "out.mp4") == expected
     )
     assert summary.frames == len(expected)
+
+
+def test_memory_does_not_grow_with_length(tmp_path):
+    """No decoded frame waits for Python's collector of cycles."""
+    import gc
+
+    source = clip(tmp_path / "in.mp4", 40)
+    frames = fm.video.FileSource(source)
+    pool = fm.video.Pool()
+    gc.collect()
+    gc.disable()
+    try:
+        while (frame := frames.read(pool)) is not None:
+            pool.give(frame.pixels)
+        alive = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+        frames.close()
+    assert alive <= 3

@@ -54,6 +54,8 @@ class FileSource:
             self._stream = self._pictures()
             self._to_rgb = ToRgb()
             self._broken = 0
+            self._rotation = 0
+            self._turn = (0, False)
             self._last: int | None = None
             self._first: Any = None
             time_base = self._stream.time_base
@@ -87,7 +89,9 @@ class FileSource:
         if raw is None:
             self._conclude()
             return None
-        turn = _turn_of(raw)
+        if raw.rotation != self._rotation:
+            self._rotation, self._turn = raw.rotation, _turn_of(raw)
+        turn = self._turn
         if _upright_size(raw, turn) != self.format.size:
             raise VideoError(
                 f"{self.name}: at {float(raw.pts * self.format.time_base):.3f} s frames change "
@@ -218,7 +222,10 @@ class FileSource:
         return max(1, round(1 / (rate * time_base)))
 
     def _format_of(self, raw: Any) -> Format:
-        turn = _turn_of(raw)
+        # Once, not with each frame: one whose side data was asked for stays until Python's
+        # collector comes round, three megabytes each at 1080p.
+        self._rotation, self._turn = raw.rotation, _turn_of(raw)
+        turn = self._turn
         size = _upright_size(raw, turn)
         if size[0] * size[1] > MAX_PIXELS:
             raise VideoError(f"{self.name}: {_by(size)} are more than {MAX_PIXELS} pixels")
