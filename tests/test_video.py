@@ -477,6 +477,7 @@ def test_what_is_there_stays(tmp_path, matter):
         ("out.mp4", {"what": "shape"}, "what: expected one of 'composite', 'alpha'"),
         ("out.mp4", {"background": None}, "background: expected a colour"),
         ("out.mp4", {"what": "alpha", "background": "green"}, "and None for all else"),
+        ("out.mp4", {"smoothing": "one_frame_delay"}, "smoothing: expected one of 'auto'"),
         ("out.mp4", {"every": 0}, "every: expected an integer of at least 1"),
         ("out.mp4", {"start": 2, "end": 1}, "end: expected seconds after the start"),
         ("out.mp4", {"rate": Fraction(5)}, "rate: expected None"),
@@ -625,6 +626,27 @@ def test_buffers_go_round():
 # --- resuming ------------------------------------------------------------------------------------
 
 
+def test_smoothing_is_passed_on(matter):
+    frames = [picture(i) for i in range(6)]
+    with matter.stream(smoothing="motion_adaptive") as one:
+        expected = [one(frame).alpha.copy() for frame in frames]
+    with matter.stream(smoothing="motion_adaptive") as first:
+        for frame in frames[:3]:
+            first(frame)
+        memory = first.memory()
+    with matter.stream(smoothing="motion_adaptive") as second:
+        second.remember(memory)
+        for frame, alpha in zip(frames[3:], expected[3:], strict=True):
+            assert (second(frame).alpha == alpha).all()
+    with matter.stream(smoothing="none") as plain:
+        assert (plain(frames[3]).alpha != expected[3]).any()
+    with (
+        matter.stream(smoothing="one_frame_delay") as late,
+        pytest.raises(ValueError, match="without one-frame delay"),
+    ):
+        late.memory()
+
+
 @pytest.fixture
 def short_parts(monkeypatch):
     monkeypatch.setattr(jobs, "LENGTH", 10)
@@ -662,8 +684,9 @@ def test_memory_is_passed_on(recurrent):
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
-@pytest.mark.parametrize("every", [1, 3])
-def test_a_job_that_was_stopped_goes_on(tmp_path, recurrent, name, every, short_parts):
+@pytest.mark.parametrize(("network", "every"), [("recurrent", 1), ("recurrent", 3), ("matter", 1)])
+def test_a_job_that_was_stopped_goes_on(tmp_path, request, network, name, every, short_parts):
+    recurrent = request.getfixturevalue(network)
     source = clip(tmp_path / "in.mp4", 47, tone="aac")
     whole, stopped = tmp_path / f"whole-{name}", tmp_path / name
     process(source, whole, recurrent, every=every)

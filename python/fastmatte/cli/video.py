@@ -138,6 +138,13 @@ def _frames(
     metavar="FIRST-LAST",
     help="Make the plate of the video's own frames: the median of these.",
 )
+@click.option(
+    "--smoothing",
+    type=click.Choice(["auto", "none", "motion_adaptive"]),
+    default="auto",
+    show_default=True,
+    help="What takes the flicker out of alpha; auto is what suits the network.",
+)
 @click.option("--align", is_flag=True, help="The camera moves: find the plate in each frame.")
 @click.option(
     "--eight-bit", is_flag=True, help="Take video of more than 8 bits, and write it with 8."
@@ -188,6 +195,7 @@ def video(
     every: int,
     plate: str | None,
     plate_from: tuple[int, int] | None,
+    smoothing: Literal["auto", "none", "motion_adaptive"],
     align: bool,
     eight_bit: bool,
     rate: Fraction | None,
@@ -281,6 +289,7 @@ def video(
             every=every,
             plate=_plate(plate, plate_from, source),
             align=align,
+            smoothing=smoothing,
             rate=None if source == STREAM else rate,
             eight_bit=eight_bit,
             resume=resume,

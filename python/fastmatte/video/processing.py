@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from fastmatte.video.pipeline import Outcome, run
 from fastmatte.video.reader import FileSource
 from fastmatte.video.segments import Segments
 from fastmatte.video.sequence import ImageSink, ImageSource, is_sequence
+
+#: What of Matter.stream()'s gives each matte with its frame.
+Smoothed = Literal["auto", "none", "motion_adaptive"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def process(
     every: int = 1,
     plate: Image | None = None,
     align: bool = False,
+    smoothing: Smoothed = "auto",
     rate: Fraction | None = None,
     eight_bit: bool = False,
     resume: bool = False,
@@ -101,6 +105,7 @@ def process(
     every:        the network sees each so many-th frame; the others have the alpha before them.
     plate:        (H, W, 3) the scene without its subject, for networks that need it.
     align:        the camera moves: the plate is aligned to every frame.
+    smoothing:    "auto", "none" or "motion_adaptive", as Matter.stream() has them.
     rate:         frames a second of a sequence of images; None for 30.
     eight_bit:    whether more than 8 bits may become 8.
     resume:       go on with a job that was interrupted, as if it had not been.
@@ -118,7 +123,16 @@ def process(
     Raises ValueError and TypeError for bad arguments, FileExistsError, VideoError for what cannot
     be read or written, saying in which stage, and OSError.
     """
-    plan = Plan(what, background, linear_light, every, plate, align, eight_bit or what == "alpha")
+    plan = Plan(
+        what,
+        background,
+        linear_light,
+        every,
+        plate,
+        align,
+        smoothing,
+        eight_bit or what == "alpha",
+    )
     plan.check(start, end)
     watch = Watch(expect, advance, stop or threading.Event())
     if not isinstance(output, str | Path):
@@ -148,6 +162,7 @@ class Plan:
     every: int
     plate: Image | None
     align: bool
+    smoothing: Smoothed
     eight_bit: bool
 
     def check(self, start: float | None, end: float | None) -> None:
@@ -162,6 +177,9 @@ class Plan:
             )
         if self.linear_light and self.what != "composite":
             raise ValueError("linear_light: expected False, for it is about a composite")
+        if self.smoothing not in get_args(Smoothed):
+            expected = ", ".join(map(repr, get_args(Smoothed)))
+            raise ValueError(f"smoothing: expected one of {expected}, got {self.smoothing!r}")
         if not isinstance(self.every, int) or self.every < 1:
             raise ValueError(f"every: expected an integer of at least 1, got {self.every!r}")
         if start is not None and start < 0:
@@ -315,7 +333,9 @@ def _run(
             watch.expect(source.format)
         if watch.advance is not None and progress.frames:
             watch.advance(progress.frames)
-        with matter.stream(background=plan.plate, align=plan.align) as stream:
+        with matter.stream(
+            background=plan.plate, align=plan.align, smoothing=plan.smoothing
+        ) as stream:
             if progress.memory is not None:
                 stream.remember(progress.memory)
             worker = Matting(
@@ -383,6 +403,7 @@ def _job(
         "every": plan.every,
         "plate": _identity(plan.plate),
         "align": plan.align,
+        "smoothing": plan.smoothing,
         "eight_bit": plan.eight_bit,
         "start": start,
         "end": end,
