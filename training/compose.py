@@ -30,19 +30,21 @@ SOFT, EMPTY = 0.15, 0.15
 #: The share of people who are cut out of photographs by the teacher's word.
 BUSTS = 0.5
 SECOND_PERSON, THIRD_PERSON, TUFT = 0.2, 0.25, 0.08
-#: Clothes of another stuff, and patches of sunlight on a room.
-COSTUME, SUNLIGHT = 0.25, 0.25
+#: Clothes of another stuff, others below the waist, and patches of sunlight on a room.
+COSTUME, TROUSERS, SUNLIGHT = 0.25, 0.35, 0.25
+#: The share of clothes that have one colour.
+PLAIN = 0.5
 #: The share of the few cut-outs among people of exact outline: the widest variety of hair, the
 #: sharpest edges, and no blue.
 CUTOUTS = 0.35
 #: Of arms that are added to a person, and of those the share before and not behind them.
-ARM, SECOND_ARM, BEFORE = 0.3, 0.4, 0.5
+ARM, SECOND_ARM, BEFORE = 0.4, 0.4, 0.5
 FURNITURE, THING = 0.6, 0.3
 #: Rooms shown larger than they are, and of the others those made sharper.
 ENLARGED, SHARPENED = 0.3, 0.7
 #: People whose outline is made steeper, and furniture with the grain of a photograph.
 CRISP, TEXTURED = 0.35, 0.7
-DESK, IN_FRONT, HELD = 0.15, 0.06, 0.06
+DESK, IN_FRONT, HELD = 0.1, 0.06, 0.06
 
 
 @dataclass(frozen=True)
@@ -286,6 +288,10 @@ class Composer:
         if random.random() < COSTUME:
             collar = placement.image_point(0, below + random.uniform(2.0, 3.0) * radius)[1]
             layer = self._costume(random, layer, collar, radius * scale)
+        if random.random() < TROUSERS:
+            # Else a person ends where the first garment does.
+            waist = placement.image_point(0, below + random.uniform(2.8, 5.5) * radius)[1]
+            layer = self._costume(random, layer, waist, radius * scale * random.uniform(0, 0.5))
         if self._stores["limb"] and random.random() < ARM:
             for _ in range(2 if random.random() < SECOND_ARM else 1):
                 arm = self._arm(random, picture, placement, (below, radius), size)
@@ -305,9 +311,12 @@ class Composer:
     def _costume(
         self, random: np.random.Generator, layer: Floats, collar: float, soft: float
     ) -> Floats:
-        """Dress a person in any stuff below the collar, folds and shadows kept."""
+        """Dress a person in any stuff below a line, folds and shadows kept."""
         alpha = layer[..., 3:]
-        stuff = self._room(random, (layer.shape[0], layer.shape[1]))
+        if random.random() < PLAIN:
+            stuff = (random.uniform(0, 1) * random.uniform(0.3, 1, 3)).astype(np.float32)
+        else:
+            stuff = self._room(random, (layer.shape[0], layer.shape[1]))
         y = np.arange(len(layer), dtype=np.float32)[:, None, None]
         dressed = ((y - collar) / max(0.3 * soft, 1) + 0.5).clip(0, 1) * random.uniform(0.5, 0.95)
         folds = layer[..., :3].mean(2, keepdims=True) / np.maximum(alpha, 1e-3)
