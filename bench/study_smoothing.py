@@ -46,7 +46,7 @@ import fastmatte as fm
 import numpy as np
 from fastmatte.smoothing import OneFrameDelayFilter
 from PIL import Image
-from study_portrait import REFEREE, UNSEEN, frames, longest_loss
+from study_portrait import REFEREE, UNSEEN, frames, has_disc, longest_loss
 
 NETWORKS = {
     "mediapipe": ("models/mediapipe_selfie_256_nchw.onnx", None),
@@ -205,7 +205,7 @@ def study_clips(matters: dict[str, fm.Matter], referee: fm.Matter, paths: list[P
         truths = smoothed(None, video, through_stream(referee, video)[0])
         for network, matter in matters.items():
             for name, alphas in variants(matter, video):
-                lost = longest_loss(alphas, truths, 600)
+                lost = longest_loss(alphas, truths, lambda missing: has_disc(missing, 20))
                 row = [100 * fm.metrics.dtssd(alphas, truths), mad(alphas, truths), lost, lost]
                 everything.setdefault((network, name), []).append(row)
     for found in everything.values():

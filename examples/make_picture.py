@@ -1,6 +1,6 @@
 """Make README's picture: the photograph, its alpha, the cut-out, and a new background.
 
-python examples/make_picture.py --model selfie.onnx
+python examples/make_picture.py
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def sunset(height: int, width: int) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help="ONNX file of a portrait network")
+    parser.add_argument("--model", default="portrait", help="ONNX file of a portrait network")
     parser.add_argument("--out", type=Path, default=HERE / "picture.png")
     arguments = parser.parse_args()
     photo = np.asarray(Image.open(HERE / "eileen_collins.jpg").convert("RGB"))

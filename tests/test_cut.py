@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -618,12 +619,14 @@ def test_usage_errors(tmp_path, cut, monkeypatch, arguments, expected):
     assert names(tmp_path) == ["photo.png", "second.png"]
 
 
-def test_without_a_model_it_says_how_to_name_one(tmp_path):
+def test_without_a_model_the_one_that_comes_along_cuts(tmp_path):
     photo = save(tmp_path / "photo.png")
-    result = CliRunner(env={"FASTMATTE_MODEL": None}).invoke(main, ["cut", str(photo)])
-    assert result.exit_code == 2
-    assert "--model PATH" in result.stderr
-    assert "FASTMATTE_MODEL" in result.stderr
+    cut = partial(CliRunner(env={"FASTMATTE_MODEL": None}).invoke, main)
+    by_default, by_name = tmp_path / "default.png", tmp_path / "name.png"
+    assert cut(["cut", str(photo), "-o", str(by_default)]).exit_code == 0
+    named = cut(["cut", str(photo), "--model", "portrait", "-o", str(by_name)])
+    assert named.exit_code == 0
+    assert by_default.read_bytes() == by_name.read_bytes()
 
 
 def test_a_model_that_is_no_use_is_said_so(tmp_path, cut, graph):

@@ -21,7 +21,6 @@ def test_tour_runs(tmp_path, monkeypatch, capsys):
     tour, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len([line for line in tour.splitlines() if line.strip()]) <= 16
     monkeypatch.chdir(tmp_path)
-    graphs.modnet(tmp_path / "modnet.onnx")
     photo = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     Image.fromarray(photo).save("photo.jpg")
     names = {"frames": [photo, photo], "canvas": np.empty_like(photo)}

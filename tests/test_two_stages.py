@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import fastmatte as fm
 import numpy as np
 import pytest
 from fastmatte.models import Download, KnownModel, ModelSpec
 from fastmatte.models.catalogue import CATALOGUE
+from PIL import Image
 
 
 def scene(height=120, width=200, seed=0):
@@ -145,6 +147,15 @@ def test_what_cannot_be_is_named(graph, model, options, error, message):
 def test_a_first_network_that_is_missing_is_named(graph):
     with pytest.raises(fm.ModelError, match=r"portrait\.onnx: no such model file"):
         fm.Matter(graph("dim"), trimap_from="portrait.onnx")
+
+
+def test_the_default_network_makes_trimaps(graph):
+    sample = Path(__file__).parent.parent / "examples" / "eileen_collins.jpg"
+    image = np.asarray(Image.open(sample).convert("RGB"))
+    trimap = trimap_by_hand(fm.Matter(), image, 10)  # 0.02 * 512 = 10.2
+    expected = fm.Matter(graph("dim")).alpha(image, trimap=trimap)
+    matter = fm.Matter(graph("dim"), trimap_from="portrait")
+    np.testing.assert_array_equal(matter.alpha(image), expected)
 
 
 def test_weights_of_both_must_be_free_where_that_is_asked(graph, monkeypatch):

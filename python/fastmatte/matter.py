@@ -95,10 +95,10 @@ class MatterInfo:
 class Matter:
     """A matting network made ready. One Matter may be called from several threads at once.
 
-    model:     path of an ONNX file, or of an engine that fm.build made, which is code: load none
-               from where you would not run a program from; the name of a known model that is on
-               this machine (fastmatte.models.known(), pull()); or a ModelSpec that says by hand how
-               to feed it.
+    model:     "portrait", for people, which comes with fastmatte; path of an ONNX file, or of an
+               engine that fm.build made, which is code: load none from where you would not run a
+               program from; the name of a known model that is on this machine
+               (fastmatte.models.known(), pull()); or a ModelSpec that says by hand how to feed it.
     family:    one of fastmatte.models.FAMILIES; None recognises it from the graph.
     engine:    "onnxruntime" or "openvino"; "auto" for the first that is installed and can load the
                model: OpenVINO, then ONNX Runtime. "tensorrt" builds an engine of an ONNX file, for
@@ -140,7 +140,7 @@ class Matter:
 
     def __init__(
         self,
-        model: str | Path | ModelSpec,
+        model: str | Path | ModelSpec = "portrait",
         *,
         family: str | None = None,
         engine: EngineName = "auto",

@@ -31,7 +31,7 @@ from fastmatte.cli.files import (
     output_folder,
     targets,
 )
-from fastmatte.cli.options import engine_options, network_options, trimap_options
+from fastmatte.cli.options import engine_options, model_option, network_options, trimap_options
 from fastmatte.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -97,13 +97,7 @@ class Outcome:
     is_flag=True,
     help="Mix a composite's light instead of its sRGB levels: soft edges as a lens makes them.",
 )
-@click.option(
-    "--model",
-    envvar="FASTMATTE_MODEL",
-    show_envvar=True,
-    metavar="NAME|PATH",
-    help="The matting network: an ONNX file, or the name of a known one.",
-)
+@model_option
 @click.option(
     "--commercial-only",
     is_flag=True,
@@ -140,7 +134,7 @@ def cut(
     what: What | None,
     background: str | None,
     linear_light: bool,
-    model: str | None,
+    model: str,
     family: str | None,
     mode: Mode,
     size: Size | None,
@@ -170,26 +164,20 @@ def cut(
 
     \b
     Examples:
-      fastmatte cut photo.jpg --model modnet.onnx
+      fastmatte cut photo.jpg
       fastmatte cut photo.jpg -o cut.webp
       fastmatte cut holiday/ -o cut/ --what alpha
       fastmatte cut photo.jpg --background white -o white.jpg
       fastmatte cut talk.png --background blur:20
+      fastmatte cut photo.jpg --model modnet.onnx
       fastmatte cut talk.png --model bgmv2.onnx --background-plate empty.png
-      fastmatte cut photo.jpg --model dim.onnx --trimap-from modnet.onnx
+      fastmatte cut photo.jpg --model dim.onnx --trimap-from portrait
       curl -s https://example.org/photo.jpg | fastmatte cut - > cut.png
-
-    The examples after the first expect FASTMATTE_MODEL to name the network.
     """
     what = _what(what, background)
     if linear_light and what != "composite":
         raise click.UsageError("--linear-light is for a composite: name a --background")
     naming = NAMINGS[what]
-    if model is None:
-        raise click.UsageError(
-            "no network is named: give an ONNX file with --model PATH or a name that `fastmatte "
-            "models` lists with --model NAME, or set the environment variable FASTMATTE_MODEL"
-        )
     besides = None if output in (None, STREAM) else Path(str(output))
     found = list(
         find(

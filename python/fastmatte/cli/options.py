@@ -29,6 +29,17 @@ def read_size(text: str) -> Size:
     return int(match[1]), int(match[2] or match[1])
 
 
+#: Which network, "portrait" where none is named.
+model_option = click.option(
+    "--model",
+    envvar="FASTMATTE_MODEL",
+    show_envvar=True,
+    default="portrait",
+    show_default=True,
+    metavar="NAME|PATH",
+    help="The matting network: an ONNX file, or the name of a known one.",
+)
+
 mode_option = click.option(
     "--mode",
     type=click.Choice(["fast", "reference"]),

@@ -18,7 +18,7 @@ import click
 from fastmatte.cli import INTERRUPTED
 from fastmatte.cli.colours import background_of
 from fastmatte.cli.files import STREAM
-from fastmatte.cli.options import engine_options, network_options, trimap_options
+from fastmatte.cli.options import engine_options, model_option, network_options, trimap_options
 from fastmatte.cli.progress import frame_progress
 
 if TYPE_CHECKING:
@@ -162,13 +162,7 @@ def _frames(
     help="Standard input is raw frames of rgb24 of this size; without it, a stream of video that "
     "says its size, as yuv4mpegpipe does.",
 )
-@click.option(
-    "--model",
-    envvar="FASTMATTE_MODEL",
-    show_envvar=True,
-    metavar="NAME|PATH",
-    help="The matting network: an ONNX file, or the name of a known one.",
-)
+@model_option
 @click.option(
     "--commercial-only",
     is_flag=True,
@@ -200,7 +194,7 @@ def video(
     eight_bit: bool,
     rate: Fraction | None,
     raw_size: Size | None,
-    model: str | None,
+    model: str,
     commercial_only: bool,
     family: str | None,
     mode: Mode,
@@ -225,21 +219,14 @@ def video(
 
     \b
     Examples:
-      fastmatte video talk.mp4 -o new.mp4 --background office.jpg --model modnet.onnx
+      fastmatte video talk.mp4 -o new.mp4 --background office.jpg
       fastmatte video talk.mp4 -o new.mp4 --background blur:20
       fastmatte video talk.mp4 -o cut.mov --background transparent
       fastmatte video talk.mp4 -o alpha.mkv --what alpha --start 1:30 --end 2:00
-      fastmatte video walk.mp4 -o green.mp4 --background green --plate-from 0-59
+      fastmatte video walk.mp4 -o green.mp4 --background green --model bgmv2.onnx --plate-from 0-59
       ffmpeg -i in.avi -f yuv4mpegpipe - | fastmatte video - -o - --background red > out.rgb
-
-    The examples after the first expect FASTMATTE_MODEL to name the network.
     """
     what, behind = _asked(what, background, output)
-    if model is None:
-        raise click.UsageError(
-            "no network is named: give an ONNX file with --model PATH or a name that `fastmatte "
-            "models` lists with --model NAME, or set the environment variable FASTMATTE_MODEL"
-        )
     if plate is not None and plate_from is not None:
         raise click.UsageError("--plate and --plate-from both name a plate: leave one out")
     if raw_size is not None and source != STREAM:

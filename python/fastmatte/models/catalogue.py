@@ -116,6 +116,16 @@ EXPORT = "Published as a Paddle model, without a licence of its own: export it w
 
 _ROWS = (
     KnownModel(
+        "portrait",
+        ModelSpec(Path(__file__).parent / "weights" / "portrait.onnx", family="portrait"),
+        licence="Apache-2.0",
+        commercial="yes",
+        source="fastmatte itself: fastmatte/models/weights/README.md",
+        parameters=0.42,
+        note="The default, trained by this project from MediaPipe's weights and on data whose "
+        "licence allows it.",
+    ),
+    KnownModel(
         "modnet",
         ModelSpec("modnet.onnx", family="modnet"),
         licence="Apache-2.0",

@@ -1,4 +1,4 @@
-"""portrait, the networks that training/ makes: MODNet's contract, at the frame's own aspect.
+"""portrait, the default and what training/ makes: MODNet's contract, at the frame's own aspect.
 
 They find alpha at half of their input's size. That is what is taken here: a guided filter makes
 more of it than the interpolation which keeps MODNet's contract.
