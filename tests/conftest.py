@@ -9,6 +9,7 @@ from pathlib import Path
 
 import fastmatte as fm
 import graphs
+import numpy as np
 import pytest
 from fastmatte.engines import COMPILERS, ENGINES
 from fastmatte.engines.base import Compiled
@@ -58,6 +59,8 @@ class OnnxRuntimeAsTensorRt:
         self.folder = folder
         self.compiled: list[str] = []
         self.refuses: str | None = None
+        #: What an engine multiplies its outputs by: other than 1 it is wrong.
+        self.gain = 1.0
         self.delay = threading.Event()
         self.delay.set()
 
@@ -86,6 +89,19 @@ class OnnxRuntimeAsTensorRt:
         engine = ENGINES["onnxruntime"].open(graph, precision="fp32", threads=threads)
         engine.name, engine.precision = "tensorrt", facts.precision
         engine.version = self.here.library_version
+        bind, gain = engine.bind, np.float32(self.gain)
+
+        class Amplified:
+            def __init__(self, inputs, outputs, **more):
+                self.binding, self.outputs = bind(inputs, outputs, **more), outputs
+
+            def run(self):
+                self.binding.run()
+                for array in self.outputs.values():
+                    array *= gain
+
+        if gain != 1:
+            engine.bind = Amplified
         return engine
 
 
