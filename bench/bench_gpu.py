@@ -213,8 +213,8 @@ class TorchNetwork:
             return self.module(tensor)
 
 
-def fastmatte_times(network, frame, overlap, graph, repeats=300):
-    pipeline = fm.cuda.Pipeline(
+def compositing(network, frame, **options):
+    return fm.cuda.Pipeline(
         network,
         frame_size=frame.shape[:2],
         size=NETWORK,
@@ -224,9 +224,12 @@ def fastmatte_times(network, frame, overlap, graph, repeats=300):
         result="composite",
         foreground="estimated",
         background=(0, 177, 64),
-        overlap=overlap,
-        graph=graph,
+        **options,
     )
+
+
+def fastmatte_times(network, frame, overlap, graph, repeats=300):
+    pipeline = compositing(network, frame, overlap=overlap, graph=graph)
     out = np.empty_like(frame)
     seconds, last = [], perf_counter()
     for _ in range(repeats + 20):
@@ -243,17 +246,7 @@ def fastmatte_times(network, frame, overlap, graph, repeats=300):
 
 def pinned_times(network, frame, repeats=300):
     """The same for a source that writes into pinned memory, as a decoder can."""
-    pipeline = fm.cuda.Pipeline(
-        network,
-        frame_size=frame.shape[:2],
-        size=NETWORK,
-        filter="area",
-        dtype=network.dtype,
-        alpha_dtype=network.dtype,
-        result="composite",
-        foreground="estimated",
-        background=(0, 177, 64),
-    )
+    pipeline = compositing(network, frame)
     seconds, last = [], perf_counter()
     for i in range(repeats + 20):
         if pipeline.waiting == pipeline.depth:
