@@ -67,13 +67,17 @@ class StageClock(Clock):
         self._counts[stage] = count + 1
         return now
 
+    def of(self, stage: str) -> Percentiles | None:
+        """Return percentiles of one stage, None before anything of it was recorded."""
+        seen = min(self._counts.get(stage, 0), WINDOW)
+        if not seen:
+            return None
+        values = self._nanoseconds[stage][:seen]
+        return Percentiles(*(np.percentile(values, [50, 95, 99]) / 1e6).tolist())
+
     def stats(self) -> StreamStats:
         """Return percentiles of everything recorded."""
-        stages = {}
         # A list at once: another thread may record its first of a stage meanwhile.
-        for stage, values in list(self._nanoseconds.items()):
-            seen = values[: min(self._counts.get(stage, 0), WINDOW)]
-            if not seen.size:
-                continue
-            stages[stage] = Percentiles(*(np.percentile(seen, [50, 95, 99]) / 1e6).tolist())
+        found = {stage: self.of(stage) for stage in list(self._nanoseconds)}
+        stages = {stage: values for stage, values in found.items() if values is not None}
         return StreamStats(self.frames, 0, self.skipped, stages)

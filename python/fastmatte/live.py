@@ -10,7 +10,7 @@ from types import TracebackType
 
 import numpy as np
 
-from fastmatte.arrays import Image
+from fastmatte.arrays import Image, Size
 from fastmatte.buffers import Buffers
 from fastmatte.clock import StreamStats
 from fastmatte.matte import Matte
@@ -38,13 +38,7 @@ class LiveStream:
         """Start the thread; made by Matter.stream()."""
         if stream.delayed:
             raise ValueError("smoothing: expected none with a delay for live frames")
-        if isinstance(deadline_ms, bool) or not isinstance(deadline_ms, (int, float)):
-            raise TypeError(
-                f"deadline_ms: expected a number or None, got {type(deadline_ms).__name__}"
-            )
-        if not 0 < deadline_ms < float("inf"):
-            raise ValueError(f"deadline_ms: expected more than 0, got {deadline_ms!r}")
-        self._desk = _Desk(stream, round(deadline_ms * 1e6))
+        self._desk = _Desk(stream, _deadline_of(deadline_ms))
         self._lent: _Slot | None = None
         thread = threading.Thread(target=self._desk.work, name="fastmatte-live", daemon=True)
         # Also where nobody closes it: at the latest as Python ends, before it stops its threads.
@@ -62,11 +56,34 @@ class LiveStream:
     ) -> None:
         self.close()
 
-    def submit(self, frame: Image, *, background: Image | None = None) -> None:
+    def warm(self, size: Size) -> float:
+        """Make ready for frames of a size, as Stream.warm() does: the first would wait for it.
+
+        Returns the milliseconds that a frame takes, and counts on them.
+        Raises as Stream.warm() does.
+        """
+        desk = self._desk
+        with desk.turn:
+            taken = desk.stream.warm(size)
+        desk.expect(taken)
+        return taken
+
+    def reset(self) -> None:
+        """Forget earlier frames before the next one, as where a camera comes back.
+
+        One that waits is dropped, for it belongs to them.
+        """
+        self._desk.reset()
+
+    def submit(
+        self, frame: Image, *, background: Image | None = None, taken: int | None = None
+    ) -> None:
         """Hand in a camera's next frame and return at once.
 
         frame:      as a Stream takes it; copied, so that the camera may go on writing there.
         background: as a Stream takes it, for this frame and those after it; not copied.
+        taken:      when the camera took it, by time.perf_counter_ns(), from when on its age counts;
+                    None for now.
 
         Raises TypeError and ValueError for a frame that is none, what an earlier frame raised, and
         ValueError once the stream is closed.
@@ -75,7 +92,7 @@ class LiveStream:
         desk = self._desk
         desk.stream.require_frame(frame)
         slot = desk.free_slot()
-        slot.start = start
+        slot.start = start if taken is None else taken
         slot.background = background
         slot.hold(frame)
         desk.hand_in(slot)
@@ -94,17 +111,37 @@ class LiveStream:
         self._lent = taken
         return taken.matte
 
+    @property
+    def taken(self) -> int:
+        """When the frame of the matte that latest() gave last was taken, by perf_counter_ns()."""
+        return 0 if self._lent is None else self._lent.start
+
     def close(self) -> None:
         """Finish the frame that is being worked on, drop the rest, and end the thread."""
         self._stop()
 
     @property
+    def deadline_ms(self) -> float:
+        """The age at which a matte is of no use any more; it may be set anew at any time."""
+        return self._desk.deadline / 1e6
+
+    @deadline_ms.setter
+    def deadline_ms(self, deadline_ms: float) -> None:
+        self._desk.deadline = _deadline_of(deadline_ms)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Frames submitted, and those of them that were dropped."""
+        desk = self._desk
+        with desk.lock:
+            return desk.submitted, desk.dropped
+
+    @property
     def stats(self) -> StreamStats:
         """As of a Stream; frames are those submitted, of which some may still be under way."""
-        desk = self._desk
-        stats = desk.stream.stats
-        with desk.lock:
-            return replace(stats, frames=desk.submitted, dropped=desk.dropped)
+        stats = self._desk.stream.stats
+        frames, dropped = self.counts
+        return replace(stats, frames=frames, dropped=dropped)
 
 
 @dataclass
@@ -115,6 +152,7 @@ class _Slot:
     buffers: Buffers = field(default_factory=lambda: Buffers((0, 0)))
     background: Image | None = None
     start: int = 0
+    afresh: bool = False
     matte: Matte | None = None
 
     def hold(self, frame: Image) -> None:
@@ -133,8 +171,10 @@ class _Desk:
     def __init__(self, stream: Stream, deadline: int) -> None:
         self.stream = stream
         self.lock = threading.Lock()
+        #: Held by whoever uses the stream.
+        self.turn = threading.Lock()
         self.submitted = self.dropped = 0
-        self._deadline = deadline
+        self.deadline = deadline
         # Of the work on one frame, in nanoseconds, averaged over some ten of them.
         self._expected = 0.0
         self._changed = threading.Condition(self.lock)
@@ -142,7 +182,17 @@ class _Desk:
         self._waiting: _Slot | None = None
         self._ready: _Slot | None = None
         self._error: BaseException | None = None
+        self._afresh = False
         self._closed = False
+
+    def expect(self, milliseconds: float) -> None:
+        self._expected = milliseconds * 1e6
+
+    def reset(self) -> None:
+        with self.lock:
+            self._afresh = True
+            self._drop(self._waiting)
+            self._waiting = None
 
     def free_slot(self) -> _Slot:
         with self.lock:
@@ -182,9 +232,12 @@ class _Desk:
                     return
                 start = perf_counter_ns()
                 try:
-                    matte = self.stream(slot.frame, background=slot.background)
-                    # The stream's own memory serves the next frame, the slot's is this one's.
-                    slot.matte = matte.moved_to(slot.buffers, colours=slot.frame.shape[2] > 3)
+                    with self.turn:
+                        if slot.afresh:
+                            self.stream.reset()
+                        matte = self.stream(slot.frame, background=slot.background)
+                        # The stream's own memory serves the next frame, the slot's is this one's.
+                        slot.matte = matte.moved_to(slot.buffers, colours=slot.frame.shape[2] > 3)
                 except BaseException as error:
                     with self.lock:
                         self._error = error
@@ -208,8 +261,11 @@ class _Desk:
                 self._changed.wait_for(lambda: self._waiting is not None or self._closed)
                 slot, self._waiting = self._waiting, None
                 # Work that takes too long by itself would not be tried again otherwise.
-                ahead = self._expected if self._expected < self._deadline else 0.0
-                if slot is None or not self._late(slot, ahead):
+                ahead = self._expected if self._expected < self.deadline else 0.0
+                if slot is None:
+                    return None
+                if not self._late(slot, ahead):
+                    slot.afresh, self._afresh = self._afresh, False
                     return slot
                 self._drop(slot)
 
@@ -224,7 +280,7 @@ class _Desk:
             self._changed.notify_all()
 
     def _late(self, slot: _Slot, ahead: float = 0.0) -> bool:
-        return perf_counter_ns() - slot.start + ahead > self._deadline
+        return perf_counter_ns() - slot.start + ahead > self.deadline
 
     def _drop(self, slot: _Slot | None) -> None:
         if slot is not None:
@@ -240,3 +296,14 @@ class _Desk:
 def _stop(desk: _Desk, thread: threading.Thread) -> None:
     desk.close()
     thread.join()
+
+
+def _deadline_of(milliseconds: object) -> int:
+    """Return a deadline in nanoseconds."""
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, (int, float)):
+        raise TypeError(
+            f"deadline_ms: expected a number or None, got {type(milliseconds).__name__}"
+        )
+    if not 0 < milliseconds < float("inf"):
+        raise ValueError(f"deadline_ms: expected more than 0, got {milliseconds!r}")
+    return round(milliseconds * 1e6)

@@ -28,6 +28,9 @@ from fastmatte.smoothing import (
     chosen_smoothing,
 )
 
+#: The first run makes what is missing, the second still fills caches.
+WARM_RUNS = 3
+
 
 class Stream:
     """Frames in, mattes out; belongs to one thread at a time. Made by Matter.stream().
@@ -236,6 +239,33 @@ class Stream:
             clock=self.clock,
         )
         yield self._matte
+
+    def warm(self, size: Size) -> float:
+        """Make ready for frames of a size: load, compile and run the network, and make buffers.
+
+        A first frame would wait for that, for seconds with some engines. Earlier frames are
+        forgotten, and nothing is remembered or counted of what runs here.
+
+        size: (height, width).
+
+        Returns the milliseconds that a frame takes. Raises as a frame would; ValueError for
+        networks that are told a trimap with every frame.
+        """
+        frame = np.full((*size, len(self._pixel_format)), 128, np.uint8)
+        clock, self.clock = self.clock, StageClock()
+        try:
+            for _ in range(WARM_RUNS):
+                start = perf_counter_ns()
+                colours, alpha, _ = self._run(frame, None, None)
+                if self._steady is not None:
+                    self._steady(colours, alpha)
+                taken = perf_counter_ns() - start
+        finally:
+            self.clock = clock
+            self.reset()
+            if self._shots is not None:
+                self._shots.before = None
+        return taken / 1e6
 
     def reset(self) -> None:
         """Forget earlier frames, as after a cut: recurrent state, smoothing, what was skipped."""

@@ -13,7 +13,7 @@ from fastmatte._core import __version__
 from fastmatte.errors import FastmatteError, ModelError
 
 #: Each verb is a command of its own name in the module of its own name.
-VERBS = ("bench", "build", "check", "cut", "eval", "info", "models", "pull", "video")
+VERBS = ("bench", "build", "check", "cut", "eval", "info", "models", "pull", "video", "webcam")
 
 #: What a shell reports of a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130

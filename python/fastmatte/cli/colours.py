@@ -13,6 +13,7 @@ from fastmatte.cli.files import named
 if TYPE_CHECKING:
     from fastmatte.arrays import Colour
     from fastmatte.matte import Background
+    from fastmatte.video.matting import What
 
 HINT = "--background"
 
@@ -66,3 +67,25 @@ def _colour(text: str) -> Colour | None:
             f"expected an opaque colour of parts from 0 to 255, got {text!r}", param_hint=HINT
         )
     return red, green, blue
+
+
+def asked(what: What | None, background: str | None) -> tuple[What, Background | str | None]:
+    """Return what is made of frames, and what is behind them: a verb's --what and --background."""
+    if background == "transparent":
+        if what not in (None, "cutout"):
+            raise click.UsageError(f"--what {what} is not transparent: leave one of both out")
+        return "cutout", None
+    if background is not None:
+        if what not in (None, "composite"):
+            raise click.UsageError(f"--what {what} has no background: leave one of both out")
+        return "composite", "green" if background == "green" else background_of(background, "video")
+    if what is None:
+        raise click.UsageError(
+            "say what to make: --background COLOUR|IMAGE|VIDEO|blur|green|transparent, or --what "
+            "alpha|foreground|cutout"
+        )
+    if what == "composite":
+        raise click.UsageError(
+            "a composite needs a --background: a colour, an image, a video or blur"
+        )
+    return what, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import click
@@ -136,6 +137,70 @@ def trimap_options(function: Function) -> Function:
             metavar="SHARE",
             help="Radius of that trimap's unknown band, in parts of the square root of the photo's "
             "pixels; 0.02 without it.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def rate_option(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> Fraction | None:
+    """Read frames a second: 30, 29.97 or 30000/1001."""
+    if text is None:
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise click.BadParameter(f"expected frames a second as 30 or 30000/1001, got {text!r}")
+    return rate
+
+
+def pixels_option(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> Size | None:
+    """Read the size of frames, width first as ffmpeg has it."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,5})[xX]([1-9]\d{0,5})", text)
+    if match is None:
+        raise click.BadParameter(f"expected WIDTHxHEIGHT as ffmpeg has it, got {text!r}")
+    return int(match[2]), int(match[1])
+
+
+#: What takes the flicker out, of a kind that gives each frame its own alpha at once.
+smoothing_option = click.option(
+    "--smoothing",
+    type=click.Choice(["auto", "none", "motion_adaptive"]),
+    default="auto",
+    show_default=True,
+    help="What takes the flicker out of alpha; auto is what suits the network.",
+)
+
+
+def scene_options(function: Function) -> Function:
+    """Add what becomes of each frame: what is written, and what is behind."""
+    options = (
+        click.option(
+            "--what",
+            type=click.Choice(["composite", "alpha", "foreground", "cutout"]),
+            help="What to write: a composite, alpha in grey, the subject's true colours, or those "
+            "with transparency.",
+        ),
+        click.option(
+            "--background",
+            metavar="COLOUR|IMAGE|VIDEO|blur[:RADIUS]|green|transparent",
+            help="What to put behind: a colour by name, as #rrggbb or as r,g,b; green, the one "
+            "that keyers expect; an image or a video file; the own background, blurred; or "
+            "nothing.",
+        ),
+        click.option(
+            "--linear-light",
+            is_flag=True,
+            help="Mix a composite's light instead of its levels: soft edges as a lens makes them.",
         ),
     )
     for option in reversed(options):

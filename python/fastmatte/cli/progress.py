@@ -12,7 +12,10 @@ import click
 from fastmatte.cli import one_line
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.progress import Progress
+
+    from fastmatte.video import Status
 
 
 class Lines:
@@ -115,3 +118,58 @@ def frame_progress() -> Iterator[FrameLines]:
     columns = (BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield FrameBar(bar)
+
+
+class StatusLines(Lines):
+    """Says when a camera goes and comes back."""
+
+    def __init__(self) -> None:
+        self._lost = False
+
+    def tell(self, status: Status) -> None:
+        """Hear how it is doing."""
+        lost = status.state == "lost"
+        if lost != self._lost:
+            self._lost = lost
+            self.say(f"{status.reason}; trying again" if lost else "The camera is back")
+
+
+class StatusLine(StatusLines):
+    """Shows how a camera is doing, in a line of its own."""
+
+    def __init__(self, live: Live) -> None:
+        super().__init__()
+        self._live = live
+
+    def say(self, text: str) -> None:
+        """Print a line above it."""
+        self._live.console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+
+    def tell(self, status: Status) -> None:
+        """Show how it is doing."""
+        from rich.text import Text
+
+        super().tell(status)
+        parts = [
+            f"{status.shown_per_second:.1f} of {status.frames_per_second:.1f} fps",
+            f"{status.dropped} dropped",
+        ]
+        if status.latency is not None:
+            parts.insert(1, f"latency {status.latency.p50:.0f} ms, p99 {status.latency.p99:.0f}")
+        if status.state == "lost":
+            parts = ["waiting for the camera"]
+        # Now, in this thread: one that refreshes by itself would hold up frames.
+        self._live.update(Text(" · ".join(parts)), refresh=True)
+
+
+@contextmanager
+def camera_status() -> Iterator[StatusLines]:
+    """Show a line where there is somebody to watch it."""
+    if not sys.stderr.isatty():
+        yield StatusLines()
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+        yield StatusLine(live)

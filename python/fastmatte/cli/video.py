@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,20 +13,27 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from fastmatte.cli import INTERRUPTED
-from fastmatte.cli.colours import background_of
+from fastmatte.cli.colours import asked
 from fastmatte.cli.files import STREAM
-from fastmatte.cli.options import engine_options, model_option, network_options, trimap_options
+from fastmatte.cli.options import (
+    engine_options,
+    model_option,
+    network_options,
+    pixels_option,
+    rate_option,
+    scene_options,
+    smoothing_option,
+    trimap_options,
+)
 from fastmatte.cli.progress import frame_progress
+from fastmatte.cli.stopping import stopped_by_ctrl_c
 
 if TYPE_CHECKING:
     from fastmatte.arrays import Image, Size
     from fastmatte.engines import EngineName, Precision
-    from fastmatte.matte import Background
     from fastmatte.models.family import Mode
     from fastmatte.video import Sink, Source, Summary
     from fastmatte.video.matting import What
-
-WHATS = ("composite", "alpha", "foreground", "cutout")
 
 
 def _time(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
@@ -42,29 +46,6 @@ def _time(context: click.Context, parameter: click.Parameter, text: str | None) 
     for part in text.split(":"):
         seconds = seconds * 60 + float(part)
     return seconds
-
-
-def _rate(context: click.Context, parameter: click.Parameter, text: str | None) -> Fraction | None:
-    """Read frames a second: 30, 29.97 or 30000/1001."""
-    if text is None:
-        return None
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise click.BadParameter(f"expected frames a second as 30 or 30000/1001, got {text!r}")
-    return rate
-
-
-def _raw_size(context: click.Context, parameter: click.Parameter, text: str | None) -> Size | None:
-    """Read the size of raw frames, width first as ffmpeg has it."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"([1-9]\d{0,5})[xX]([1-9]\d{0,5})", text)
-    if match is None:
-        raise click.BadParameter(f"expected WIDTHxHEIGHT as ffmpeg has it, got {text!r}")
-    return int(match[2]), int(match[1])
 
 
 def _frames(
@@ -89,23 +70,7 @@ def _frames(
     help="A file (.mp4, .m4v, .mov, .mkv, .webm); images as cut/%05d.png, or a folder for them; or "
     "- for raw frames on standard output.",
 )
-@click.option(
-    "--what",
-    type=click.Choice(WHATS),
-    help="What to write: a composite, alpha in grey, the subject's true colours, or those with "
-    "transparency.",
-)
-@click.option(
-    "--background",
-    metavar="COLOUR|IMAGE|VIDEO|blur[:RADIUS]|green|transparent",
-    help="What to put behind: a colour by name, as #rrggbb or as r,g,b; green, the one that keyers "
-    "expect; an image or a video file; the own background, blurred; or nothing.",
-)
-@click.option(
-    "--linear-light",
-    is_flag=True,
-    help="Mix a composite's light instead of its levels: soft edges as a lens makes them.",
-)
+@scene_options
 @click.option(
     "--codec",
     type=click.Choice(["h264", "hevc", "vp9", "av1", "prores", "ffv1"]),
@@ -138,26 +103,20 @@ def _frames(
     metavar="FIRST-LAST",
     help="Make the plate of the video's own frames: the median of these.",
 )
-@click.option(
-    "--smoothing",
-    type=click.Choice(["auto", "none", "motion_adaptive"]),
-    default="auto",
-    show_default=True,
-    help="What takes the flicker out of alpha; auto is what suits the network.",
-)
+@smoothing_option
 @click.option("--align", is_flag=True, help="The camera moves: find the plate in each frame.")
 @click.option(
     "--eight-bit", is_flag=True, help="Take video of more than 8 bits, and write it with 8."
 )
 @click.option(
     "--rate",
-    callback=_rate,
+    callback=rate_option,
     metavar="FPS",
     help="Frames a second of images and of raw frames; 30 without it.",
 )
 @click.option(
     "--raw-size",
-    callback=_raw_size,
+    callback=pixels_option,
     metavar="WxH",
     help="Standard input is raw frames of rgb24 of this size; without it, a stream of video that "
     "says its size, as yuv4mpegpipe does.",
@@ -226,7 +185,7 @@ def video(
       fastmatte video walk.mp4 -o green.mp4 --background green --model bgmv2.onnx --plate-from 0-59
       ffmpeg -i in.avi -f yuv4mpegpipe - | fastmatte video - -o - --background red > out.rgb
     """
-    what, behind = _asked(what, background, output)
+    what, behind = asked(what, background)
     if plate is not None and plate_from is not None:
         raise click.UsageError("--plate and --plate-from both name a plate: leave one out")
     if raw_size is not None and source != STREAM:
@@ -261,7 +220,7 @@ def video(
         trimap_radius=trimap_radius,
     )
     stop = threading.Event()
-    with frame_progress() as bar, _stopped_by_ctrl_c(stop):
+    with frame_progress() as bar, stopped_by_ctrl_c(stop):
         summary = fm.video.process(
             given,
             sink,
@@ -296,29 +255,6 @@ def video(
         raise click.exceptions.Exit(INTERRUPTED)
 
 
-def _asked(
-    what: What | None, background: str | None, output: str
-) -> tuple[What, Background | str | None]:
-    if background == "transparent":
-        if what not in (None, "cutout"):
-            raise click.UsageError(f"--what {what} is not transparent: leave one of both out")
-        return "cutout", None
-    if background is not None:
-        if what not in (None, "composite"):
-            raise click.UsageError(f"--what {what} has no background: leave one of both out")
-        return "composite", "green" if background == "green" else background_of(background, "video")
-    if what is None:
-        raise click.UsageError(
-            "say what to make: --background COLOUR|IMAGE|VIDEO|blur|green|transparent, or --what "
-            "alpha|foreground|cutout"
-        )
-    if what == "composite":
-        raise click.UsageError(
-            "a composite needs a --background: a colour, an image, a video or blur"
-        )
-    return what, None
-
-
 def _source(
     source: str, raw_size: Size | None, rate: Fraction | None, *, eight_bit: bool
 ) -> str | Source:
@@ -342,25 +278,6 @@ def _plate(plate: str | None, frames: tuple[int, int] | None, source: str) -> Im
     from fastmatte import images
 
     return images.read(plate).over(images.WHITE)
-
-
-@contextmanager
-def _stopped_by_ctrl_c(stop: threading.Event) -> Iterator[None]:
-    """Let the first Ctrl-C end the result in good order, the second end the program."""
-
-    def end(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _said(summary: Summary, *, resumable: bool) -> str:

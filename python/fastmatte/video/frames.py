@@ -62,6 +62,7 @@ class Frame:
     pts:      when it is shown, in ticks of the format's time_base.
     duration: how long, in ticks; 0 where nobody knows.
     memory:   what the stream remembered before this frame, where the sink asked for it.
+    taken:    when a camera took it, by time.perf_counter_ns(); 0 where none did.
     """
 
     pixels: Image
@@ -69,6 +70,7 @@ class Frame:
     pts: int
     duration: int = 0
     memory: Mapping[str, Array] | None = None
+    taken: int = 0
 
 
 class Pool:
