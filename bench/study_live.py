@@ -1,12 +1,12 @@
-"""A camera of 30 frames a second through a LiveStream, alone and beside a busy machine.
+"""A camera of 30 frames a second through fm.video.live(), alone and beside a busy machine.
 
-    python bench/study_live.py --model portrait.onnx [--minutes 10]
+    python bench/study_live.py [--model portrait] [--minutes 10]
 
-A generated 640 x 480 source hands in a frame every thirtieth of a second, and whatever matte is
-there by then is composited, as a video call would. Latency is from submit() until the matte can be
-taken. A second run has as many busy processes beside it as there are processors: frames are
-dropped, and latency stays within the deadline. p99 after a quarter of the time and the memory that
-came to be held since tell of growth.
+A drawn 640 x 480 sitter, paced as a camera, is composited over green, as `fastmatte webcam` would.
+Latency is from when a frame was due until its picture was there, the composite included. A second
+run has as many busy processes beside it as there are processors: frames are dropped, and latency
+stays bounded. The first and the last minute of a run, and the memory that came to be held after its
+first tenth, tell of growth.
 
 Then 1, 2, 4 and 8 streams of one Matter in threads of their own, frame after frame as fast as they
 go: frames a second of all together, and how unequally they share, with each engine installed.
@@ -19,41 +19,39 @@ import multiprocessing
 import os
 import threading
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter, perf_counter_ns, sleep
 
 import fastmatte as fm
 import numpy as np
-from fastmatte.clock import Percentiles
+from fastmatte.cli.webcam import undisturbed
 from fastmatte.engines import ENGINES
+from fastmatte.portraits import Sitter
 
 HEIGHT, WIDTH, RATE = 480, 640, 30
-GREEN = (0, 177, 64)
 
 
-class Camera:
-    """A person-like shape that moves over a room of noise, into one array again and again."""
+class Screen:
+    """A sink that notes when each new picture came, in seconds, and how old it was, in ms."""
+
+    checkpoint = None
 
     def __init__(self) -> None:
-        rng = np.random.default_rng(0)
-        coarse = rng.integers(40, 160, (24, 32, 3), np.uint8)
-        self._room = fm.kernels.resize(coarse, (HEIGHT, WIDTH), filter="bicubic")
-        self._noise = rng.integers(0, 7, (8, HEIGHT, WIDTH, 3), np.uint8)
-        y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1.33 : 1.33 : WIDTH * 1j]
-        head = np.hypot(x, y + 0.25) < 0.32
-        self._person = head | (np.hypot(x / 0.8, (y - 1.0) / 0.9) < 1)
-        self._frame = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+        self.notes: list[str] = []
+        self.shown: list[tuple[float, float]] = []
+        self._begin = perf_counter()
 
-    def read(self, index: int) -> np.ndarray:
-        np.add(self._room, self._noise[index % 8], out=self._frame)
-        moved = np.roll(self._person, round(40 * np.sin(index / 20)), 1)
-        self._frame[moved] = (205, 160, 130)
-        return self._frame
+    def write(self, frame) -> None:
+        if frame.index == len(self.shown):
+            age = (perf_counter_ns() - frame.taken) / 1e6
+            self.shown.append((perf_counter() - self._begin, age))
 
+    def finish(self) -> None:
+        pass
 
-def latency_of(stats):
-    """Return what was not dropped; nothing where all was."""
-    return stats.stages.get("latency") or Percentiles(*[float("nan")] * 3)
+    def abandon(self) -> None:
+        pass
 
 
 def resident() -> float:
@@ -84,41 +82,44 @@ def busy(count: int):
             process.join()
 
 
-def study_camera(matter: fm.Matter, seconds: float, deadline: float, loaded: int) -> None:
-    camera, canvas = Camera(), np.empty((HEIGHT, WIDTH, 3), np.uint8)
-    latencies: list[float] = []
+def study_camera(matter: fm.Matter, seconds: float, deadline: float | None, loaded: int) -> None:
+    screen = Screen()
     memory: list[float] = []
-    shown = 0
-    with busy(loaded), matter.stream(deadline_ms=deadline) as live:
-        # The first frame makes the network ready and comes too late; a camera starts after that.
-        for _ in range(20):
-            live.submit(camera.read(0))
-            if live.latest(wait_ms=500) is not None:
-                break
-        before = live.stats
-        start = perf_counter()
-        for index in range(round(seconds * RATE)):
-            sleep(max(0.0, start + index / RATE - perf_counter()))
-            live.submit(camera.read(index))
-            matte = live.latest()
-            if matte is not None:
-                matte.composite(GREEN, foreground="image", out=canvas)
-                shown += 1
-            if index % RATE == RATE - 1:
-                memory.append(resident())
-                latencies.append(latency_of(live.stats).p99)
-        stats = live.stats
-    count, latency = stats.frames - before.frames, latency_of(stats)
-    first, last = memory[len(memory) // 4], memory[-1]
-    print(
-        f"| {'alone' if not loaded else f'{loaded} busy processes'} | {count} | {shown} | "
-        f"{stats.dropped - before.dropped} | {latency.p50:.1f} | {latency.p95:.1f} | "
-        f"{latency.p99:.1f} | {latencies[len(latencies) // 4]:.1f} | {last - first:+.1f} |",
-        flush=True,
-    )
+    with busy(loaded), undisturbed():
+        summary = fm.video.live(
+            fm.video.Drawn((HEIGHT, WIDTH), Fraction(RATE)),
+            screen,
+            matter,
+            background="green",
+            deadline_ms=deadline,
+            seconds=seconds,
+            tell=lambda status: memory.append(resident()),
+        )
+    # The clock begins before the network is made ready.
+    first = screen.shown[0][0] if screen.shown else 0.0
+    shown = np.array(screen.shown).reshape(-1, 2) - (first, 0)
+    begun = memory[len(memory) // 10]
+    machine = f"{loaded} busy processes" if loaded else "alone"
+    parts = {"whole": (0, seconds)}
+    if seconds >= 120:
+        parts |= {"first minute": (0, 60), "last minute": (seconds - 60, seconds + 1)}
+    for name, (begin, end) in parts.items():
+        ages = shown[(shown[:, 0] >= begin) & (shown[:, 0] < end), 1]
+        if not ages.size:
+            ages = np.array([np.nan])
+        p50, p95, p99 = np.percentile(ages, [50, 95, 99])
+        whole = name == "whole"
+        print(
+            f"| {machine} | {name} | {summary.frames if whole else ''} | {ages.size} | "
+            f"{summary.dropped if whole else ''} | {p50:.1f} | {p95:.1f} | {p99:.1f} | "
+            f"{ages.max():.1f} | {f'{memory[-1] - begun:+.1f}' if whole else ''} |",
+            flush=True,
+        )
+    stages = (f"{name} {s.p50:.1f}, {s.p99:.1f}" for name, s in summary.stages.items())
+    print(f"\n{machine}, p50 and p99 in ms by stage: {'; '.join(stages)}\n", flush=True)
 
 
-def study_streams(path: Path, family: str | None, seconds: float, threads: int) -> None:
+def study_streams(model: str, family: str | None, seconds: float, threads: int) -> None:
     print(
         "\n| engine | threads each | streams | frames a second | p50, ms | p99, ms | least / most |"
     )
@@ -126,8 +127,8 @@ def study_streams(path: Path, family: str | None, seconds: float, threads: int) 
     for engine, kind in ENGINES.items():
         if kind.version() is None:
             continue
-        matter = fm.Matter(path, family=family, engine=engine, threads=threads)
-        frame = Camera().read(0)
+        matter = fm.Matter(model, family=family, engine=engine, threads=threads)
+        frame = Sitter((HEIGHT, WIDTH)).frame(0).image
         for count in (1, 2, 4, 8):
             times: list[list[float]] = [[] for _ in range(count)]
             ready = threading.Barrier(count)
@@ -157,9 +158,9 @@ def study_streams(path: Path, family: str | None, seconds: float, threads: int) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", default="portrait")
     parser.add_argument("--family", default=None)
-    parser.add_argument("--deadline", type=float, default=100, help="milliseconds")
+    parser.add_argument("--deadline", type=float, help="milliseconds; None for live()'s own")
     parser.add_argument("--minutes", type=float, default=0.25, help="of each camera run")
     parser.add_argument("--seconds", type=float, default=3, help="of each count of streams")
     parser.add_argument("--threads", type=int, default=1, help="of each stream")
@@ -167,10 +168,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.only in (None, "camera"):
         matter = fm.Matter(arguments.model, family=arguments.family)
-        print(matter, f"deadline {arguments.deadline:g} ms\n")
-        heads = "frames | shown | dropped | p50, ms | p95 | p99 | p99, first quarter"
-        print(f"| machine | {heads} | memory since, MB |")
-        print("|---" * 9 + "|", flush=True)
+        print(matter, f"{matter.info.threads} threads\n")
+        print(
+            "| machine | part | frames | shown | dropped | p50, ms | p95 | p99 | most | MB since |"
+        )
+        print("|---" * 10 + "|", flush=True)
         for loaded in (0, len(os.sched_getaffinity(0))):
             study_camera(matter, 60 * arguments.minutes, arguments.deadline, loaded)
     if arguments.only in (None, "streams"):

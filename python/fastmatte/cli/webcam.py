@@ -212,7 +212,7 @@ def webcam(
         trimap_radius=trimap_radius,
     )
     stop = threading.Event()
-    with camera_status() as line, stopped_by_ctrl_c(stop), _undisturbed():
+    with camera_status() as line, stopped_by_ctrl_c(stop), undisturbed():
         summary = fm.video.live(
             source,
             sink,
@@ -246,7 +246,7 @@ def _plate(path: str | None) -> Image | None:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Let frames through Python at once: no long search for garbage, quick changes of thread."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH)

@@ -14,6 +14,7 @@ from fastmatte._core import MAX_PIXELS
 from fastmatte.arrays import Image, Size
 from fastmatte.errors import VideoError
 from fastmatte.video.colour import ToRgb, require_eight_bits
+from fastmatte.video.fields import Deinterlacer
 from fastmatte.video.frames import ColourTags, Format, Frame, Pool
 from fastmatte.video.library import pyav
 
@@ -163,7 +164,7 @@ class FileSource:
 
     def _monotonic(self) -> Iterator[Any]:
         step = self._step()
-        for raw in self._frames():
+        for raw in Deinterlacer(self._stream, self._note)(self._frames()):
             if raw.pts is None:
                 # Raw streams have no times: as many as their rate says.
                 raw.pts = 0 if self._last is None else self._last + step

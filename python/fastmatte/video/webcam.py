@@ -460,8 +460,8 @@ class _Show:
             matte.cutout(out=picture)
         else:
             np.copyto(picture, matte.foreground)
-        self._write()
         self.count += 1
+        self._write()
         self.clock.record("shown", self.webcam.taken)
 
     def again(self) -> None:
@@ -473,7 +473,7 @@ class _Show:
         if self._sink is not None:
             start = perf_counter_ns()
             taken = self.webcam.taken
-            self._sink.write(Frame(self._picture, self.count, taken // 10**6, taken=taken))
+            self._sink.write(Frame(self._picture, self.count - 1, taken // 10**6, taken=taken))
             self.clock.record("write", start)
 
 
