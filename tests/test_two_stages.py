@@ -52,6 +52,24 @@ def test_the_second_network_gets_the_trimap_of_the_firsts_alpha(graph, mode, siz
         assert {"trimap", "input", "network", "refine"} <= set(stream.stats.stages)
 
 
+def test_the_first_network_is_smoothed_as_it_would_be_alone(graph):
+    frames = [scene(seed=seed) for seed in range(4)]
+    matter = fm.Matter(graph("dim"), trimap_from=graph("selfie"))
+    dim = fm.Matter(graph("dim"))
+    found = {}
+    for smoothing in ("auto", "none"):
+        with (
+            matter.stream(smoothing=smoothing) as stream,
+            fm.Matter(graph("selfie")).stream(smoothing=smoothing) as coarse,
+        ):
+            for frame in frames:
+                levels = fm.kernels.quantise(coarse(frame).alpha)
+                expected = dim.alpha(frame, trimap=fm.kernels.trimap(levels, radius=3))
+                np.testing.assert_array_equal(stream(frame).alpha, expected)
+        found[smoothing] = expected
+    assert (found["auto"] != found["none"]).any()
+
+
 def test_a_trimap_that_is_given_goes_before(graph):
     image = scene()
     trimap = np.zeros((120, 200), np.uint8)

@@ -442,7 +442,8 @@ class Matter:
                       either with its parameters, MotionAdaptive() or OneFrameDelay(), or "none".
                       "auto" is motion_adaptive, by the figures of bench/study_smoothing.py; but
                       none for networks that remember earlier frames, for those that are told a
-                      trimap, and in mode "reference".
+                      trimap, and in mode "reference". With trimap_from the network that trimaps
+                      are made of is smoothed as it would be alone, by "auto" only.
         skip:         when not to run the network and keep its alpha, refined along each frame;
                       None for never.
         deadline_ms:  None for a Stream, which works through every frame it is called with. For a
@@ -454,7 +455,12 @@ class Matter:
         coarse = None
         if self._coarse is not None:
             order = colour_order(pixel_format)
-            coarse_stream = self._coarse.stream(pixel_format=order, cuts=cuts, smoothing="none")
+            # A trimap that flickers makes an alpha that does. By itself no network sees that it is
+            # one: smoothed, it changes a third less where people sway, and is wrong as seldom.
+            auto = smoothing == "auto" and self._pipeline.mode == "fast"
+            coarse_stream = self._coarse.stream(
+                pixel_format=order, cuts=cuts, smoothing="auto" if auto else "none"
+            )
             coarse = coarse_stream, self._band
         stream = Stream(
             self._pipeline,
