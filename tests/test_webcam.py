@@ -697,6 +697,7 @@ def test_raw_frames_on_standard_output(tmp_path, webcam):
         (("--background", "red", "--camera-size", "big"), "expected WIDTHxHEIGHT"),
         (("--background", "red", "--deadline", "0"), "0 is not in the range"),
         (("--background", "red", "--camera", "IN", "--camera-rate", "5"), "are for a camera: "),
+        (("--background", "red", "--camera", "IN", "--to", "IN"), "is the camera itself"),
     ],
 )
 def test_usage(tmp_path, webcam, arguments, message):

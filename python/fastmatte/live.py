@@ -59,7 +59,7 @@ class LiveStream:
     def warm(self, size: Size) -> float:
         """Make ready for frames of a size, as Stream.warm() does: the first would wait for it.
 
-        Returns the milliseconds that a frame takes, and counts on them.
+        Returns the milliseconds that a frame takes at least, and counts on them.
         Raises as Stream.warm() does.
         """
         desk = self._desk

@@ -190,6 +190,8 @@ def webcam(
             "--camera-size, --camera-rate and --camera-format are for a camera: "
             f"{camera} has its own"
         ) from error
+    if to is not None and to == source.name:
+        raise click.UsageError(f"--to {to} is the camera itself: name another one")
     sink: Sink | None = None
     if to is not None:
         sink = fm.video.VirtualCamera(None if to == FIRST else to, camera_rate or Fraction(30))

@@ -94,8 +94,9 @@ class Device:
         options = {}
         if self.size is not None:
             options["video_size"] = f"{self.size[1]}x{self.size[0]}"
-        if self.rate is not None:
-            options["framerate"] = str(self.rate)
+        if self.rate is not None or api == "avfoundation":
+            # Left alone, FFmpeg asks a Mac's camera for 29.97, which none has.
+            options["framerate"] = str(self.rate or 30)
         if self.input_format is not None:
             options.update(_format_options(api, self.input_format))
         try:

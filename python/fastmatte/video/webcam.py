@@ -109,7 +109,7 @@ class Webcam:
         )
         self._thread.start()
         try:
-            #: Milliseconds that a frame takes.
+            #: Milliseconds that a frame takes at least.
             self.warm_ms = self._live.warm(self.size)
         except BaseException:
             self.close()
@@ -313,7 +313,7 @@ class LiveSummary:
     frames_per_second: that it gave.
     shown_per_second: that were shown.
     deadline_ms: that each frame had.
-    warm_ms:     that a frame took when all was made ready.
+    warm_ms:     that a frame took at least, when all was made ready.
     stages:      milliseconds over the last 4096 frames, as a LiveStream's stats have them; "shown"
                  is from the camera until a frame was shown, all of the others within it.
     notes:       what somebody should know, one sentence each.
