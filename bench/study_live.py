@@ -4,8 +4,8 @@
 
 A drawn 640 x 480 sitter, paced as a camera, is composited over green, as `fastmatte webcam` would.
 Latency is from when a frame was due until its picture was there, the composite included. A second
-run has as many busy processes beside it as there are processors: frames are dropped, and latency
-stays bounded. The first and the last minute of a run, and the memory that came to be held after its
+run, of a minute at most, has as many busy processes beside it as there are processors: frames are
+dropped, and latency stays bounded. The first and the last minute of a run, and the memory that came to be held after its
 first tenth, tell of growth.
 
 Then 1, 2, 4 and 8 streams of one Matter in threads of their own, frame after frame as fast as they
@@ -174,7 +174,8 @@ def main() -> None:
         )
         print("|---" * 10 + "|", flush=True)
         for loaded in (0, len(os.sched_getaffinity(0))):
-            study_camera(matter, 60 * arguments.minutes, arguments.deadline, loaded)
+            minutes = min(1, arguments.minutes) if loaded else arguments.minutes
+            study_camera(matter, 60 * minutes, arguments.deadline, loaded)
     if arguments.only in (None, "streams"):
         study_streams(arguments.model, arguments.family, arguments.seconds, arguments.threads)
 

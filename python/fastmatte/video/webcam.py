@@ -378,7 +378,6 @@ def live(
     if seconds is not None and not seconds > 0:
         raise ValueError(f"seconds: expected more than 0, got {seconds!r}")
     stop = stop or threading.Event()
-    show: _Show | None = None
     with Webcam(
         camera, matter, deadline_ms=deadline_ms, plate=plate, align=align, smoothing=smoothing
     ) as webcam:
