@@ -5,8 +5,8 @@
 A drawn 640 x 480 sitter, paced as a camera, is composited over green, as `fastmatte webcam` would.
 Latency is from when a frame was due until its picture was there, the composite included. A second
 run, of a minute at most, has as many busy processes beside it as there are processors: frames are
-dropped, and latency stays bounded. The first and the last minute of a run, and the memory that came to be held after its
-first tenth, tell of growth.
+dropped, and latency stays bounded. The first and the last minute of a run, and the memory that came
+to be held after its first tenth, tell of growth.
 
 Then 1, 2, 4 and 8 streams of one Matter in threads of their own, frame after frame as fast as they
 go: frames a second of all together, and how unequally they share, with each engine installed.
