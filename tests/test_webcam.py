@@ -134,7 +134,7 @@ class Kept:
 
 
 def test_a_recording_keeps_its_own_pace(tmp_path):
-    path = clip(tmp_path / "in.mp4", 12, rate=Fraction(60))
+    path = clip(tmp_path / "in.mp4", 12)
     source = fm.video.Recording(path, loop=False).open()
     pool, taken = fm.video.Pool(), []
     begin = time.perf_counter_ns()
@@ -143,18 +143,18 @@ def test_a_recording_keeps_its_own_pace(tmp_path):
         taken.append((frame.index, frame.taken))
         pool.give(frame.pixels)
     # On a busy machine some are left out.
-    steps = np.diff([when for _, when in taken]) / (1e9 / 60)
+    steps = np.diff([when for _, when in taken]) / (1e9 / 30)
     np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
-    assert taken[-1][1] - begin >= 11 / 60 * 1e9 * 0.99
+    assert taken[-1][1] - begin >= 11 / 30 * 1e9 * 0.99
     assert [index for index, _ in taken] == list(range(len(taken)))
     source.close()
 
 
 def test_a_recording_begins_anew_without_a_pause(tmp_path):
-    path = clip(tmp_path / "in.mp4", 4, rate=Fraction(120))
+    path = clip(tmp_path / "in.mp4", 4)
     source = fm.video.Recording(path).open()
     frames = [source.read(fm.video.Pool()) for _ in range(10)]
-    steps = np.diff([frame.taken for frame in frames]) / (1e9 / 120)
+    steps = np.diff([frame.taken for frame in frames]) / (1e9 / 30)
     np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
     assert [frame.index for frame in frames] == list(range(10))
     source.close()
@@ -632,7 +632,7 @@ def test_a_virtual_camera_gets_every_picture(matter, monkeypatch, what, channels
     background = "green" if what == "composite" else None
     summary = fm.video.live(
         fm.video.Drawn(SIZE), sink, matter, what=what, background=background, deadline_ms=NEVER,
-        seconds=0.3,
+        seconds=0.6,
     )  # fmt: skip
     [backend] = opened
     assert sink.device == "a screen"
@@ -667,12 +667,12 @@ def webcam(graph, monkeypatch):
 def test_json(tmp_path, webcam):
     path = clip(tmp_path / "in.mp4", 5)
     result = webcam(
-        "--camera", path, "--background", "blur:5", "--seconds", 0.5, "--deadline", NEVER, "--json"
+        "--camera", path, "--background", "blur:5", "--seconds", 1, "--deadline", NEVER, "--json"
     )
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
     assert document["camera"] == str(path)
-    assert 0 < document["shown"] <= document["frames"] <= 17
+    assert 0 < document["shown"] <= document["frames"] <= 60
     assert set(document["stages"]["shown"]) == {"p50", "p95", "p99"}
     assert document["matter"]["family"] == "modnet"
     assert result.stderr == ""
@@ -680,7 +680,7 @@ def test_json(tmp_path, webcam):
 
 def test_raw_frames_on_standard_output(tmp_path, webcam):
     path = clip(tmp_path / "in.mp4", 5)
-    result = webcam("--camera", path, "--what", "alpha", "--seconds", 0.3, "-o", "-")
+    result = webcam("--camera", path, "--what", "alpha", "--seconds", 1, "-o", "-")
     assert result.exit_code == 0, result.stderr
     assert len(result.stdout_bytes) >= 48 * 64
     assert len(result.stdout_bytes) % (48 * 64) == 0
