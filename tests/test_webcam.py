@@ -588,10 +588,14 @@ def test_a_sink_that_fails_ends_it(matter):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"what": "shadow"}, "what: expected one of 'composite'"),
-        ({"background": None}, "background: expected a colour"),
+        ({"what": "shadow"}, "what: expected one of 'alpha', 'composite'"),
+        ({"background": None}, "background: expected one for a composite"),
+        ({"what": "alpha", "linear_light": True}, "it is about a composite"),
         ({"background": "green", "seconds": 0}, "seconds: expected more than 0, got 0"),
-        ({"background": "green", "smoothing": "one_frame_delay"}, "smoothing: expected one of"),
+        (
+            {"background": "green", "smoothing": "one_frame_delay"},
+            "smoothing: expected none with a delay",
+        ),
     ],
 )
 def test_bad_arguments(matter, options, message):

@@ -30,7 +30,7 @@ from fastmatte.video.backgrounds import scene_of
 from fastmatte.video.cameras import Camera
 from fastmatte.video.frames import Frame, Pool, Sink, Source
 from fastmatte.video.matting import CHANNELS, What
-from fastmatte.video.processing import Plan, Smoothed
+from fastmatte.video.processing import Smoothed
 
 State = Literal["live", "lost", "ended"]
 
@@ -365,16 +365,15 @@ def live(
     Raises ValueError and TypeError for bad arguments, VideoError and OSError for a camera or sink
     that cannot be used, and what frames raise.
     """
-    Plan(
-        what=what,
-        background=background,
-        linear_light=linear_light,
-        every=1,
-        plate=plate,
-        align=align,
-        smoothing=smoothing,
-        eight_bit=True,
-    ).check(None, None)
+    if what not in CHANNELS:
+        raise ValueError(f"what: expected one of {', '.join(map(repr, CHANNELS))}, got {what!r}")
+    if (what == "composite") != (background is not None):
+        raise ValueError(
+            f"background: expected one for a composite and None for all else, got {background!r} "
+            f"with what={what!r}"
+        )
+    if linear_light and what != "composite":
+        raise ValueError("linear_light: expected False, for it is about a composite")
     if seconds is not None and not seconds > 0:
         raise ValueError(f"seconds: expected more than 0, got {seconds!r}")
     stop = stop or threading.Event()
