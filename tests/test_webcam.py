@@ -594,7 +594,7 @@ def test_a_sink_that_fails_ends_it(matter):
         ({"background": "green", "seconds": 0}, "seconds: expected more than 0, got 0"),
         (
             {"background": "green", "smoothing": "one_frame_delay"},
-            "smoothing: expected none with a delay",
+            "expected none with a delay",
         ),
     ],
 )

@@ -60,17 +60,17 @@ class Frame:
               (H, W, 3) or (H, W, 4). It is used in place, and given back to the pool at the end.
     index:    how many frames came before it.
     pts:      when it is shown, in ticks of the format's time_base.
+    taken:    when a camera took it, by time.perf_counter_ns(); 0 where none did.
     duration: how long, in ticks; 0 where nobody knows.
     memory:   what the stream remembered before this frame, where the sink asked for it.
-    taken:    when a camera took it, by time.perf_counter_ns(); 0 where none did.
     """
 
     pixels: Image
     index: int
     pts: int
+    taken: int = field(default=0, kw_only=True)
     duration: int = 0
     memory: Mapping[str, Array] | None = None
-    taken: int = 0
 
 
 class Pool:
