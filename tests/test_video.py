@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -22,12 +23,14 @@ import PIL.Image
 from click.testing import CliRunner
 from clips import clip, picture, pictures, sound, times
 from fastmatte.cli import main
+from fastmatte.pipeline import Pipeline
 from fastmatte.video import jobs, pipeline
 
 
 @pytest.fixture(scope="module")
 def matter(graph):
-    return fm.Matter(graph("modnet"), engine="onnxruntime", threads=1)
+    """With threads enough to see frames ahead."""
+    return fm.Matter(graph("modnet"), engine="onnxruntime", threads=2)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +85,39 @@ def test_frames_are_in_order(tmp_path, matter):
     stream = matter.stream()
     for index, found in enumerate(pictures(tmp_path / "out.mkv", "rgba")):
         assert (found == stream(picture(index)).cutout()).all(), index
+
+
+@pytest.mark.parametrize("what", ["composite", "alpha"])
+@pytest.mark.parametrize(("threads", "every"), [(2, 1), (8, 1), (8, 3)])
+def test_what_is_seen_ahead_makes_no_difference(tmp_path, graph, what, threads, every):
+    source = clip(tmp_path / "in.mp4", 30)
+    options = {"what": what, "every": every, "codec": "ffv1"}
+    for name, count in (("one", 1), ("ahead", threads)):
+        matter = fm.Matter(graph("modnet"), engine="onnxruntime", threads=count)
+        summary = process(source, tmp_path / f"{name}.mkv", matter, **options)
+        assert "network" in summary.stages
+    assert all(
+        (a == b).all()
+        for a, b in zip(
+            pictures(tmp_path / "ahead.mkv"), pictures(tmp_path / "one.mkv"), strict=True
+        )
+    )
+
+
+def test_a_network_that_fails_ahead_is_told_of_in_its_turn(tmp_path, graph, monkeypatch):
+    source = clip(tmp_path / "in.mp4", 60)
+    infer, frames = Pipeline.infer, itertools.count()
+
+    def failing(self, *arguments):
+        if next(frames) == 20:
+            raise fm.EngineError("out of order")
+        return infer(self, *arguments)
+
+    monkeypatch.setattr(Pipeline, "infer", failing)
+    matter = fm.Matter(graph("modnet"), engine="onnxruntime", threads=2)
+    with pytest.raises(fm.VideoError, match=r"matting, frame (19|20|21): out of order"):
+        process(source, tmp_path / "out.mp4", matter)
+    assert not any(t.name.startswith("fastmatte") for t in threading.enumerate())
 
 
 def test_variable_rates_keep_every_time(tmp_path, matter):

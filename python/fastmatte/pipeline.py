@@ -160,8 +160,20 @@ class Pipeline:
 
         skip: whether to refine the runner's last alpha along this frame, without the network.
         """
-        start = perf_counter_ns() if skip else self.infer(runner, colours, order, guidance, clock)
-        own = runner.alpha
+        if not skip:
+            self.infer(runner, colours, order, guidance, clock)
+        return self.finish(runner.alpha, colours, guidance, buffers, clock)
+
+    def finish(
+        self,
+        own: Alpha,
+        colours: Image,
+        guidance: Image | None,
+        buffers: Buffers,
+        clock: Clock,
+    ) -> Alpha:
+        """Return the alpha of a frame from the network's own of it: that itself where it fits."""
+        start = perf_counter_ns()
         fits = own.shape == buffers.size and own.flags.c_contiguous
         alpha: Alpha = own if fits else buffers.get("alpha", np.float32)
         self._finish(own, colours, guidance, alpha)

@@ -127,7 +127,25 @@ class Stream:
             raise ValueError(
                 "smoothing: one-frame delay gives each matte a frame late; take them from mattes()"
             )
-        colours, alpha, own = self._run(frame, trimap, background)
+        return self._matte_of(*self._run(frame, trimap, background))
+
+    def finish(self, frame: Image, seen: Alpha) -> Matte:
+        """Return the matte of the next frame, which a network without memory has seen already.
+
+        seen: the network's own alpha of this frame, good as long as the matte.
+        """
+        self.require_frame(frame)
+        colours = colours_of(frame, self._pixel_format, self._buffers_for(frame.shape[:2]))
+        self._recall(None)
+        if self._shots is not None and self._shots.ended(colours):
+            self._forget()
+        if self._matte is not None:
+            self._matte.expire()
+        alpha = self._pipeline.finish(seen, colours, None, self._buffers, self.clock)
+        self.clock.frames += 1
+        return self._matte_of(colours, alpha, None)
+
+    def _matte_of(self, colours: Image, alpha: Alpha, own: Tensor | None) -> Matte:
         if self._steady is not None:
             start = perf_counter_ns()
             alpha = self._steady(colours, alpha)
@@ -313,7 +331,7 @@ class Stream:
         if self._coarse is not None:
             self._coarse[0].remember(_part(memory, "coarse."))
 
-    def _recall(self, runner: Runner) -> None:
+    def _recall(self, runner: Runner | None) -> None:
         memory, self._recalled = self._recalled, None
         if memory is None:
             return
@@ -325,6 +343,11 @@ class Stream:
     def require_frame(self, frame: Image) -> None:
         """Raise TypeError or ValueError where frame is not what the pixel format says."""
         _core.require_image(frame, "image", len(self._pixel_format))
+
+    @property
+    def threads(self) -> int:
+        """How many threads kernels work with."""
+        return self._pipeline.threads
 
     @property
     def delayed(self) -> bool:

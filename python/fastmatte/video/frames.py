@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
 
-from fastmatte.arrays import Array, Image, Size
+from fastmatte.arrays import Alpha, Array, Image, Size
 
 #: What FFmpeg's AVColorSpace, AVColorPrimaries and AVColorTransferCharacteristic call unspecified;
 #: a range is 0 where nobody said.
@@ -63,6 +64,7 @@ class Frame:
     taken:    when a camera took it, by time.perf_counter_ns(); 0 where none did.
     duration: how long, in ticks; 0 where nobody knows.
     memory:   what the stream remembered before this frame, where the sink asked for it.
+    seen:     the network's alpha of it, where that is made ahead.
     """
 
     pixels: Image
@@ -71,6 +73,7 @@ class Frame:
     taken: int = field(default=0, kw_only=True)
     duration: int = 0
     memory: Mapping[str, Array] | None = None
+    seen: Future[Alpha] | None = None
 
 
 class Pool:

@@ -11,6 +11,7 @@ from fastmatte import kernels
 from fastmatte.buffers import Buffers
 from fastmatte.matte import Matte
 from fastmatte.stream import Stream
+from fastmatte.video.ahead import Ahead
 from fastmatte.video.backgrounds import Scene
 from fastmatte.video.frames import Frame, Pool
 
@@ -26,6 +27,8 @@ class Matting:
                 before them and their own colours.
     checkpoint: after how many frames to tell what the stream remembers.
     origin:     pts at which the scene begins; None for the first frame's.
+    ahead:      what shows the network its frames before they are called for; None where the stream
+                does it, in order.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Matting:
         origin: int | None,
         time_base: Fraction,
         threads: int,
+        ahead: Ahead | None = None,
     ) -> None:
         self._stream = stream
         self._what = what
@@ -50,8 +54,14 @@ class Matting:
         self._origin = origin
         self._time_base = time_base
         self._threads = threads
+        self._ahead = ahead
         self._seen: Matte | None = None
         self._held = Buffers((0, 0))
+
+    def begin(self, frame: Frame) -> None:
+        """Let the network see a frame that will be called for in its turn."""
+        if self._ahead is not None and frame.index % self._every == 0:
+            frame.seen = self._ahead.submit(frame.pixels)
 
     def __call__(self, frame: Frame, pool: Pool) -> Frame:
         """Return the frame as it is written."""
@@ -79,6 +89,9 @@ class Matting:
         return Frame(pixels, frame.index, frame.pts, frame.duration, memory)
 
     def _matte(self, frame: Frame) -> Matte:
+        if frame.seen is not None:
+            self._seen = self._stream.finish(frame.pixels, frame.seen.result())
+            return self._seen
         if frame.index % self._every == 0 or self._seen is None:
             self._seen = self._stream(frame.pixels)
             return self._seen

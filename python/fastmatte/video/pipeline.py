@@ -1,8 +1,9 @@
 """The pipeline: reading, matting and writing at the same time, a few frames apart.
 
-Reading and writing have a thread each, matting has the caller's, where Ctrl-C arrives; FFmpeg, the
-engine and the kernels all work without Python's lock. Channels between them are short, so memory
-does not grow with the video, and whoever is slowest sets the pace.
+Reading and writing have a thread each, and so has a network that may see frames ahead; matting has
+the caller's, where Ctrl-C arrives. FFmpeg, the engine and the kernels all work without Python's
+lock. Channels between them are short, so memory does not grow with the video, and whoever is
+slowest sets the pace.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import wait
 from dataclasses import dataclass
 from time import perf_counter, perf_counter_ns
 from typing import Generic, Protocol, TypeVar
@@ -96,11 +98,14 @@ def run(
     worker: Worker,
     sink: Sink,
     *,
+    begin: Callable[[Frame], None] | None = None,
     advance: Callable[[int], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Outcome:
     """Bring every frame of source through worker to sink, in order.
 
+    begin:   called with each frame once it is read, before its turn comes, in the reader's thread;
+             what is awaited of it is then in frame.seen.
     advance: called with 1 for each frame that is written.
     stop:    set to end after the frames that are on their way; the sink is complete up to there.
 
@@ -130,6 +135,8 @@ def run(
                     break
                 index = frame.index + 1
                 clock.record("read", start)
+                if begin is not None:
+                    begin(frame)
                 if not incoming.put(frame):
                     return
             incoming.end()
@@ -152,7 +159,7 @@ def run(
         except BaseException as error:
             fail("writing", index, error)
 
-    begin = perf_counter()
+    started = perf_counter()
     threads = [
         threading.Thread(target=target, name=f"fastmatte-{target.__name__}", daemon=True)
         for target in (read, write)
@@ -164,6 +171,8 @@ def run(
         try:
             while not stop.is_set() and (frame := incoming.get()) is not None:
                 index = frame.index
+                if frame.seen is not None:
+                    wait([frame.seen])
                 start = perf_counter_ns()
                 done = worker(frame, pool)
                 clock.record("matte", start)
@@ -189,7 +198,7 @@ def run(
         incoming.drop()
         outgoing.drop()
         source.close()
-    return Outcome(written, perf_counter() - begin, stop.is_set(), clock.stats())
+    return Outcome(written, perf_counter() - started, stop.is_set(), clock.stats())
 
 
 def _told(stage: str, index: int, error: BaseException) -> BaseException:

@@ -7,7 +7,8 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,10 +18,12 @@ import numpy as np
 
 from fastmatte._core import __version__
 from fastmatte.arrays import Image
-from fastmatte.clock import Percentiles
+from fastmatte.clock import Percentiles, StageClock
 from fastmatte.errors import VideoError
 from fastmatte.matte import Background
 from fastmatte.matter import Matter
+from fastmatte.stream import Stream
+from fastmatte.video.ahead import Ahead, ahead_of
 from fastmatte.video.backgrounds import Scene, scene_of
 from fastmatte.video.codecs import choose
 from fastmatte.video.frames import Format, Sink, Source
@@ -48,9 +51,10 @@ class Summary:
     seconds:      that it took.
     frames_per_second: of those that were made now.
     interrupted:  whether it was stopped; what was done so far is written, and can be resumed.
-    slowest:      the stage that set the pace: "read", "matte" or "write".
-    stages:       milliseconds: read, matte and write take place at the same time; what else there
-                  is belongs to matte.
+    slowest:      the stage that set the pace: "read", "network", "matte" or "write".
+    stages:       milliseconds: read, matte and write take place at the same time, and network too,
+                  with two frames at once, where the network has no memory; what else there is
+                  belongs to matte.
     notes:        what somebody should know, one sentence each.
     """
 
@@ -223,7 +227,7 @@ def _into_images(
     opened = _opened(source, plan, start, end, rate, progress)
     try:
         sink.begin(job, progress, plan.every)
-        outcome, notes, stages = _run(opened, sink, matter, plan, progress, watch)
+        outcome, notes, stages, slowest = _run(opened, sink, matter, plan, progress, watch)
     except VideoError as error:
         raise _with_hint(error, sink.folder, job) from error
     except BaseException:
@@ -233,7 +237,7 @@ def _into_images(
         opened.close()
     if not outcome.interrupted:
         shutil.rmtree(sink.folder, ignore_errors=True)
-    return _summary(str(target), outcome, notes, stages, progress.frames)
+    return _summary(str(target), outcome, notes, stages, slowest, progress.frames)
 
 
 def _into_file(
@@ -264,7 +268,7 @@ def _into_file(
     opened = _opened(source, plan, start, end, rate, progress)
     try:
         sink = Segments(folder, encoding, opened.format, job, progress=progress, stride=plan.every)
-        outcome, notes, stages = _run(opened, sink, matter, plan, progress, watch)
+        outcome, notes, stages, slowest = _run(opened, sink, matter, plan, progress, watch)
         if isinstance(opened, FileSource) and opened is source and opened.has_sound:
             notes.append("what comes by standard input is read once: its sound is left out")
     except VideoError as error:
@@ -291,7 +295,7 @@ def _into_file(
         shutil.rmtree(folder, ignore_errors=True)
     notes = [*notes, *kept.notes]
     written = str(target) if sink.parts else None
-    return _summary(written, outcome, notes, stages, progress.frames)
+    return _summary(written, outcome, notes, stages, slowest, progress.frames)
 
 
 def _opened(
@@ -323,8 +327,10 @@ def _opened(
 
 def _run(
     source: Source, sink: Sink, matter: Matter, plan: Plan, progress: Progress, watch: Watch
-) -> tuple[Outcome, list[str], dict[str, Percentiles]]:
-    """Bring all frames through; return what was done, what is to be known, and all stages."""
+) -> tuple[Outcome, list[str], dict[str, Percentiles], str | None]:
+    """Bring all frames through; return what was done, what is to be known, all stages and the
+    slowest.
+    """
     scene: Scene | None = None
     try:
         if plan.background is not None:
@@ -333,9 +339,7 @@ def _run(
             watch.expect(source.format)
         if watch.advance is not None and progress.frames:
             watch.advance(progress.frames)
-        with matter.stream(
-            background=plan.plate, align=plan.align, smoothing=plan.smoothing
-        ) as stream:
+        with _streaming(matter, plan) as (stream, ahead):
             if progress.memory is not None:
                 stream.remember(progress.memory)
             worker = Matting(
@@ -347,16 +351,48 @@ def _run(
                 checkpoint=sink.checkpoint,
                 origin=progress.parts[0].first if progress.parts else None,
                 time_base=source.format.time_base,
-                threads=matter.info.threads,
+                threads=stream.threads,
+                ahead=ahead,
             )
-            outcome = run(source, worker, sink, advance=watch.advance, stop=watch.stop)
+            outcome = run(
+                source, worker, sink, begin=worker.begin, advance=watch.advance, stop=watch.stop
+            )
             stages = {**outcome.stages.stages, **stream.stats.stages}
+            slowest = _slowest(stages, 1 if ahead is None else ahead.lanes)
     finally:
         if scene is not None:
             scene.close()
         source.close()
     notes = [*source.notes, *([] if scene is None else scene.notes), *sink.notes]
-    return outcome, notes, stages
+    return outcome, notes, stages, slowest
+
+
+def _slowest(stages: Mapping[str, Percentiles], lanes: int) -> str | None:
+    """Return the stage that set the pace; of one that is part of matting, matting."""
+    pace = {name: stages[name].p50 for name in ("read", "matte", "write") if name in stages}
+    if lanes > 1 and "network" in stages:
+        pace["network"] = stages["network"].p50 / lanes
+    return max(pace, key=pace.__getitem__, default=None)
+
+
+@contextmanager
+def _streaming(matter: Matter, plan: Plan) -> Iterator[tuple[Stream, Ahead | None]]:
+    """Return a stream, and what runs the network ahead of it where that may be."""
+    clock = StageClock()
+    ahead = ahead_of(matter, clock)
+    if ahead is None or plan.plate is not None or plan.align:
+        # What does not fit the network is said here.
+        with matter.stream(
+            background=plan.plate, align=plan.align, smoothing=plan.smoothing
+        ) as stream:
+            yield stream, None
+        return
+    try:
+        with Stream(ahead.pipeline, "rgb", None, "reset", smoothing=plan.smoothing) as stream:
+            stream.clock = clock
+            yield stream, ahead
+    finally:
+        ahead.close()
 
 
 def _summary(
@@ -364,13 +400,9 @@ def _summary(
     outcome: Outcome,
     notes: list[str],
     stages: dict[str, Percentiles],
+    slowest: str | None,
     before: int = 0,
 ) -> Summary:
-    slowest = max(
-        (name for name in ("read", "matte", "write") if name in stages),
-        key=lambda name: stages[name].p50,
-        default=None,
-    )
     return Summary(
         output=output,
         frames=before + outcome.frames,
