@@ -179,6 +179,49 @@ def yuv_to_tensor(planes, size, filter, scale, mean, std, matrix, range, layout)
     return (pixels if layout == "nhwc" else pixels.transpose(2, 0, 1))[None]
 
 
+def yuv_weights(matrix, range):
+    """R, G, B as a sum of Y, U, V and 1, in 2^-20 and, for chroma, of sixteenths; and back."""
+    kr, kb = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}[matrix]
+    full = range == "full"
+    luma, chroma, black = (1, 1, 0) if full else (219 / 255, 224 / 255, 16)
+    steps = lambda w: int(np.floor(w * 2**20 + 0.5))  # noqa: E731
+    half, one = steps(chroma / 2), steps(luma)
+    cb, cr = (2 - 2 * kb) / chroma / 16, (2 - 2 * kr) / chroma / 16
+    kg = 1 - kr - kb
+    to_rgb = [(0, steps(cr)), (steps(-kb / kg * cb), steps(-kr / kg * cr)), (steps(cb), 0)]
+    red, blue = steps(kr * luma), steps(kb * luma)
+    u_red, v_blue = steps(-kr / (2 - 2 * kb) * chroma), steps(-kb / (2 - 2 * kr) * chroma)
+    from_rgb = [
+        (red, one - red - blue, blue),
+        (u_red, -half - u_red, half),
+        (half, -half - v_blue, v_blue),
+    ]
+    return steps(1 / luma), black, np.array(to_rgb), np.array(from_rgb)
+
+
+def yuv_to_rgb(planes, matrix, range):
+    luma, black, to_rgb, _ = yuv_weights(matrix, range)
+    y = luma * (planes[0].astype(np.int64) - black)
+    fine = []
+    for plane in planes[1:]:
+        for axis in (0, 1):
+            i = np.arange(2 * plane.shape[axis])
+            far = np.clip(i // 2 + i % 2 * 2 - 1, 0, plane.shape[axis] - 1)
+            plane = 3 * np.take(plane.astype(np.int64), i // 2, axis) + np.take(plane, far, axis)
+        fine.append(plane - 16 * 128)
+    rgb = y[..., None] + np.stack(fine, -1) @ to_rgb.T
+    return np.clip((rgb + 2**19) >> 20, 0, 255).astype(np.uint8)
+
+
+def rgb_to_yuv(image, matrix, range):
+    _, black, _, from_rgb = yuv_weights(matrix, range)
+    rgb = image.astype(np.int64)
+    y = (rgb @ from_rgb[0] + (black << 20) + 2**19) >> 20
+    four = rgb[::2, ::2] + rgb[1::2, ::2] + rgb[::2, 1::2] + rgb[1::2, 1::2]
+    chroma = [np.minimum((four @ w + (128 << 22) + 2**21) >> 22, 255) for w in from_rgb[1:]]
+    return tuple(plane.astype(np.uint8) for plane in (y, *chroma))
+
+
 def box_sum(values, radius):
     """Sums of int64 over (2 * radius + 1)-wide windows of both axes, what lies outside left out."""
     for axis in (0, 1):

@@ -2,6 +2,7 @@
 #include "bindings/arguments.h"
 #include "bindings/options.h"
 #include "bindings/register.h"
+#include "core/require.h"
 #include "kernels/blur.h"
 #include "kernels/composite.h"
 #include "kernels/estimate_foreground.h"
@@ -12,6 +13,7 @@
 #include "kernels/resize.h"
 #include "kernels/smoothing.h"
 #include "kernels/to_tensor.h"
+#include "kernels/yuv.h"
 
 namespace fastmatte {
 namespace {
@@ -168,6 +170,16 @@ YuvInput read_split_yuv(const py::sequence& planes, bool planar) {
   return input;
 }
 
+YuvMatrix read_matrix(py::handle matrix) {
+  return read_choice<YuvMatrix>(matrix, "matrix",
+                                {{"bt601", YuvMatrix::bt601}, {"bt709", YuvMatrix::bt709}});
+}
+
+YuvRange read_range(py::handle range) {
+  return read_choice<YuvRange>(range, "range",
+                               {{"limited", YuvRange::limited}, {"full", YuvRange::full}});
+}
+
 YuvInput read_yuv(py::handle object, bool planar, py::handle matrix, py::handle range) {
   const bool split = py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object);
   const std::size_t count = planar ? 3 : 2;
@@ -177,11 +189,32 @@ YuvInput read_yuv(py::handle object, bool planar, py::handle matrix, py::handle 
   }
   YuvInput input = split ? read_split_yuv(py::reinterpret_borrow<py::sequence>(object), planar)
                          : read_joined_yuv(object, planar);
-  input.view.matrix = read_choice<YuvMatrix>(
-      matrix, "matrix", {{"bt601", YuvMatrix::bt601}, {"bt709", YuvMatrix::bt709}});
-  input.view.range = read_choice<YuvRange>(
-      range, "range", {{"limited", YuvRange::limited}, {"full", YuvRange::full}});
+  input.view.matrix = read_matrix(matrix);
+  input.view.range = read_range(range);
   return input;
+}
+
+struct YuvOutput {
+  YuvPlanes view;
+  py::tuple arrays;
+};
+
+// Planes (y, u, v) for a frame of this size: out, checked, or new ones where it is None.
+YuvOutput write_yuv(py::handle out, int height, int width) {
+  if (!out.is_none() && (!py::isinstance<py::tuple>(out) || py::len(out) != 3)) {
+    detail::throw_type("out", "planes (y, u, v)", detail::type_name(out));
+  }
+  const auto plane = [&](std::size_t i, int h, int w) {
+    const auto given = out.is_none() ? py::object(py::none())
+                                     : py::object(py::reinterpret_borrow<py::tuple>(out)[i]);
+    return write_image<std::uint8_t>(given, h, w, 1);
+  };
+  const auto y = plane(0, height, width);
+  const auto u = plane(1, height / 2, width / 2), v = plane(2, height / 2, width / 2);
+  require_apart(u.view, y.view, "out[0]");
+  require_apart(v.view, y.view, "out[0]");
+  require_apart(v.view, u.view, "out[1]");
+  return {{y.view, u.view, v.view}, py::make_tuple(y.array, u.array, v.array)};
 }
 
 // (x, y, width, height) inside an image, all of it where object is None; multiples of step.
@@ -438,6 +471,33 @@ void register_kernels(py::module_& module) {
               return half ? fill(Half{}) : fill(float{});
             });
       });
+  module.def("rgb_to_yuv", [](py::object image, py::object matrix, py::object range, py::object out,
+                              py::object threads) {
+    const auto input = read_image<std::uint8_t>(image, "image", {3});
+    const auto& view = input.view;
+    if (view.height % 2 != 0 || view.width % 2 != 0) {
+      throw ArgumentError("image", "even height and width", text_of_size(view.height, view.width));
+    }
+    const YuvMatrix of_colours = read_matrix(matrix);
+    const YuvRange of_levels = read_range(range);
+    const auto result = write_yuv(out, view.height, view.width);
+    const int count = read_threads(threads);
+    {
+      const py::gil_scoped_release release;
+      rgb_to_yuv(view, of_colours, of_levels, result.view, count);
+    }
+    return result.arrays;
+  });
+  module.def("yuv_to_rgb", [](py::object image, py::object pixel_format, py::object matrix,
+                              py::object range, py::object out, py::object threads) {
+    const bool planar =
+        read_choice<bool>(pixel_format, "pixel_format", {{"i420", true}, {"nv12", false}});
+    const auto input = read_yuv(image, planar, matrix, range);
+    const auto& luma = input.view.y;
+    const int count = read_threads(threads);
+    auto result = write_image<std::uint8_t>(out, luma.height, luma.width, 3);
+    return filled(result, [&] { yuv_to_rgb(input.view, result.view, count); });
+  });
   const auto def_rgba = [&](const char* name, auto kernel) {
     module.def(name, [kernel](py::object rgba, py::object out, py::object threads) {
       const auto image = read_image<std::uint8_t>(rgba, "rgba", {4});

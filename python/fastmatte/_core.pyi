@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Literal
 
 from fastmatte.arrays import (
     Alpha,
@@ -166,6 +167,23 @@ def to_tensor(
     threads: int | None,
     /,
 ) -> AnyTensor: ...
+def rgb_to_yuv(
+    image: Image,
+    matrix: YuvMatrix,
+    range: YuvRange,
+    out: tuple[Image, Image, Image] | None,
+    threads: int | None,
+    /,
+) -> tuple[Image, Image, Image]: ...
+def yuv_to_rgb(
+    image: Frame,
+    pixel_format: Literal["i420", "nv12"],
+    matrix: YuvMatrix,
+    range: YuvRange,
+    out: Image | None,
+    threads: int | None,
+    /,
+) -> Image: ...
 def alpha_error(
     alpha: AnyAlpha, truth: AnyAlpha, trimap: Image | None, threads: int | None, /
 ) -> tuple[float, float, int]: ...

@@ -59,9 +59,11 @@ __all__ = [
     "premultiply",
     "quantise",
     "resize",
+    "rgb_to_yuv",
     "to_tensor",
     "trimap",
     "unpremultiply",
+    "yuv_to_rgb",
 ]
 
 
@@ -495,6 +497,29 @@ def resize(
     return _core.resize(image, size, filter, dtype, out, threads)
 
 
+def rgb_to_yuv(
+    image: Image,
+    *,
+    matrix: YuvMatrix = "bt601",
+    range: YuvRange = "limited",
+    out: tuple[Image, Image, Image] | None = None,
+    threads: int | None = None,
+) -> tuple[Image, Image, Image]:
+    """Make a frame of video of an image: I420, luma and chroma of half the size each way.
+
+    image:  (H, W, 3) uint8 RGB, H and W even.
+    matrix: "bt601" or "bt709".
+    range:  "limited", Y 16..235 and chroma 16..240, or "full", 0..255.
+    out:    planes (y, u, v) apart from image and from each other.
+
+    Returns uint8 planes (y, u, v): y (H, W), u and v (H / 2, W / 2), each the mean of four pixels,
+    in the middle of them. Weights are integers of 2^-20, and every sum is rounded half up once:
+    a grey stays without colour, and white is white. Agrees with oracles.rgb_to_yuv bit for bit.
+    Sources: ITU-R BT.601, BT.709.
+    """
+    return _core.rgb_to_yuv(image, matrix, range, out, threads)
+
+
 @overload
 def to_tensor(
     image: Frame,
@@ -650,3 +675,27 @@ def unpremultiply(rgba: Image, *, out: Image | None = None, threads: int | None 
     Takes no memory beyond out. Agrees with oracles.unpremultiply bit for bit.
     """
     return _core.unpremultiply(rgba, out, threads)
+
+
+def yuv_to_rgb(
+    image: Frame,
+    *,
+    pixel_format: Literal["i420", "nv12"] = "i420",
+    matrix: YuvMatrix = "bt601",
+    range: YuvRange = "limited",
+    out: Image | None = None,
+    threads: int | None = None,
+) -> Image:
+    """Make an image of a frame of video.
+
+    image, pixel_format, matrix, range: as to_tensor takes them.
+    out: (H, W, 3) uint8, apart from image.
+
+    Returns (H, W, 3) uint8 RGB: what to_tensor gives at full size with filter "bilinear", rounded
+    half up. Chroma is interpolated, nine, three, three and one sixteenths of the four samples
+    nearest; weights are integers of 2^-20, and every sum is rounded and clamped once.
+    Agrees with oracles.yuv_to_rgb bit for bit.
+    Working memory: for "nv12" four rows of chroma a thread.
+    Sources: ITU-R BT.601, BT.709.
+    """
+    return _core.yuv_to_rgb(image, pixel_format, matrix, range, out, threads)

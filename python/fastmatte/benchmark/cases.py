@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from fastmatte import kernels
 from fastmatte.arrays import Array, Size
 from fastmatte.benchmark import peers
@@ -104,6 +106,15 @@ def _to_tensor(filter: str, size: Size, peers: tuple[Peer, ...], **row: Any) -> 
 #: area but for that, bilinear weights have 11 bits.
 _CV2_NUMPY = Peer("cv2.resize + NumPy", peers.to_tensor_cv2, 0.5, "cv2")
 _CV2_BLOB = Peer("cv2.dnn.blobFromImage", peers.to_tensor_blob, 0.5, "cv2")
+
+
+def _joined_yuv(image: Array, out: Array | None = None, threads: int | None = None) -> Array:
+    """Make one (H * 3 / 2, W) array, as OpenCV has I420."""
+    height, width = image.shape[:2]
+    joined: Array = np.empty((height * 3 // 2, width), np.uint8) if out is None else out
+    u, v = joined[height:].reshape(2, height // 2, width // 2)
+    kernels.rgb_to_yuv(image, out=(joined[:height], u, v), threads=threads)
+    return joined
 
 
 def _resize(what: str, filter: str, peer: Peer, size: Size | None = None, **row: Any) -> Case:
@@ -498,6 +509,28 @@ CASES: tuple[Case, ...] = (
         operations=4.5,
         counted="alpha to 65535ths; of a tenth of the pixels: 3 x (2 products, 2 sums, a shift)",
         peers=(Peer("NumPy, tables", peers.composite_light_numpy, 0.1),),
+        shown=False,
+    ),
+    Case(
+        "yuv_to_rgb",
+        "NV12",
+        partial(kernels.yuv_to_rgb, pixel_format="nv12"),
+        lambda scene: (scene.nv12,),
+        operations=15,
+        counted="a product; 3 channels x (sum, shift, 2 limits); a fourth: 4 products, 6 sums",
+        # It repeats chroma.
+        peers=(Peer("cv2.cvtColor", peers.yuv_to_rgb_cv2, 3, "cv2"),),
+        shown=False,
+    ),
+    Case(
+        "rgb_to_yuv",
+        "I420",
+        _joined_yuv,
+        _image,
+        operations=10,
+        counted="3 products, 3 sums, a shift; a fourth: 6 products, 6 sums, and 9 to add four up",
+        # It takes the chroma of one pixel of four.
+        peers=(Peer("cv2.cvtColor", peers.rgb_to_yuv_cv2, 3, "cv2"),),
         shown=False,
     ),
     Case(

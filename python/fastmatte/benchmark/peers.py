@@ -34,6 +34,16 @@ def _cv2() -> Any:
     return import_module("cv2")
 
 
+def yuv_to_rgb_cv2(frame: Image) -> Array:
+    cv2 = _cv2()
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_YUV2RGB_NV12))
+
+
+def rgb_to_yuv_cv2(image: Image) -> Array:
+    cv2 = _cv2()
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420))
+
+
 def composite_numpy(foreground: Image, background: Image, alpha: Alpha) -> Image:
     a = alpha[..., None]
     return (foreground * a + background * (1 - a) + np.float32(0.5)).astype(np.uint8)
