@@ -2,6 +2,7 @@
 #include "kernels/smoothing.h"
 
 #include "simd/portable.h"
+#include "simd/vec.h"
 
 namespace fastmatte::FASTMATTE_ISA {
 namespace {
@@ -22,7 +23,35 @@ static inline float clamp_to_unit(float value) noexcept {
 
 void difference_row(const std::uint8_t* __restrict before, const std::uint8_t* __restrict image,
                     std::uint8_t* __restrict out, int width) noexcept {
-  for (int x = 0; x < width; ++x) {
+  int done = 0;
+#if defined(FASTMATTE_VEC)
+  // Bytes first, whatever their channel: a third as long as taking pixels apart before.
+  alignas(64) std::uint8_t bytes[3 * kRun + 64], most[3 * kRun + 64];
+  // A byte number above 127 picks 0.
+  constexpr int none = static_cast<int>(0xffffff00u);
+  const Ints firsts = repeat(_mm_setr_epi32(none, none | 3, none | 6, none | 9));
+  for (; done + kInts <= width;) {
+    const int count = width - done < kRun ? (width - done) / kInts * kInts : kRun;
+    const std::uint8_t *one = before + 3 * done, *other = image + 3 * done;
+    for (int i = 0; i < 3 * count; ++i) {
+      // The larger less the smaller: anything else is done in ints.
+      const std::uint8_t large = one[i] < other[i] ? other[i] : one[i];
+      const std::uint8_t small = one[i] < other[i] ? one[i] : other[i];
+      bytes[i] = static_cast<std::uint8_t>(large - small);
+    }
+    bytes[3 * count] = bytes[3 * count + 1] = 0;
+    store_word(most + 3 * count, 0);
+    for (int i = 0; i < 3 * count; ++i) {
+      const std::uint8_t two = bytes[i] < bytes[i + 1] ? bytes[i + 1] : bytes[i];
+      most[i] = two < bytes[i + 2] ? bytes[i + 2] : two;
+    }
+    for (int x = 0; x < count; x += kInts) {
+      store_bytes(pick_bytes(load_lanes(most + 3 * x, 12), firsts), out + done + x);
+    }
+    done += count;
+  }
+#endif
+  for (int x = done; x < width; ++x) {
     const int first = apart(before[3 * x], image[3 * x]);
     const int second = apart(before[3 * x + 1], image[3 * x + 1]);
     const int third = apart(before[3 * x + 2], image[3 * x + 2]);
