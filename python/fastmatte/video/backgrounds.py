@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +15,7 @@ from fastmatte.arrays import Colour, Image, Size
 from fastmatte.errors import FastmatteError, VideoError
 from fastmatte.matte import Background, cover
 from fastmatte.video.frames import Pool
+from fastmatte.video.pipeline import WAITING, Channel
 from fastmatte.video.reader import FileSource
 
 #: The green that keyers expect.
@@ -46,57 +49,88 @@ class Still:
         """Nothing is open."""
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A frame of a background.
+
+    begin: seconds of the result from which on it is shown.
+    again: whether the video began anew before it.
+    """
+
+    pixels: Image
+    begin: Fraction
+    again: bool
+
+
 class Moving:
-    """A video, at its own pace; it begins anew where it is shorter."""
+    """A video, at its own pace; it begins anew where it is shorter.
+
+    A thread of its own decodes it, some frames ahead of those that are asked for.
+    """
 
     def __init__(self, path: Path, *, eight_bit: bool = False) -> None:
         self.notes: list[str] = []
         self._path = path
         self._eight_bit = eight_bit
         self._pool = Pool()
-        self._shown: Image | None = None
-        #: Seconds of the result at which this round of it began.
-        self._begin = Fraction(0)
-        self._open()
+        self._coming: Channel[Shown] = Channel(WAITING)
+        self._error: BaseException | None = None
+        self._shown: Shown | None = None
+        # What is wrong with the file is said here.
+        source = self._open()
+        self._thread = threading.Thread(
+            target=self._decode, args=(source,), name="fastmatte-background", daemon=True
+        )
+        self._thread.start()
+        self._next = self._take()
 
     def at(self, seconds: Fraction) -> Image:
         """Return the frame that is shown at this moment."""
-        while self._next is not None and self._begin + self._next_time <= seconds:
-            self._advance()
-        assert self._shown is not None
-        return self._shown
+        while self._shown is None or self._next.begin <= seconds:
+            if self._shown is not None:
+                self._pool.give(self._shown.pixels)
+            self._shown = self._next
+            note = f"{self._path} is shorter than the video, and begins anew"
+            if self._shown.again and note not in self.notes:
+                self.notes.append(note)
+            self._next = self._take()
+        return self._shown.pixels
 
     def close(self) -> None:
         """Close the file."""
-        self._source.close()
+        self._coming.drop()
+        self._thread.join()
 
-    def _open(self) -> None:
-        self._source = FileSource(self._path, eight_bit=self._eight_bit)
-        self._next = self._source.read(self._pool)
-        assert self._next is not None
-        self._origin = self._next.pts
-        self._next_time = Fraction(0)
-        self._end = Fraction(0)
+    def _open(self) -> FileSource:
+        return FileSource(self._path, eight_bit=self._eight_bit)
 
-    def _advance(self) -> None:
-        assert self._next is not None
-        if self._shown is not None:
-            self._pool.give(self._shown)
-        self._shown, duration = self._next.pixels, self._next.duration
-        base = self._source.format.time_base
-        span = duration * base if duration else 1 / self._source.format.rate
-        self._end = self._next_time + span
-        self._next = self._source.read(self._pool)
-        if self._next is not None:
-            self._next_time = (self._next.pts - self._origin) * base
-            return
-        self._source.close()
-        begin = self._begin + self._end
-        self._open()
-        self._begin = begin
-        note = f"{self._path} is shorter than the video, and begins anew"
-        if note not in self.notes:
-            self.notes.append(note)
+    def _take(self) -> Shown:
+        coming = self._coming.get()
+        if coming is None:
+            assert self._error is not None
+            raise self._error
+        return coming
+
+    def _decode(self, source: FileSource) -> None:
+        try:
+            begin, again = Fraction(0), False
+            while True:
+                base, rate = source.format.time_base, source.format.rate
+                origin, end = None, begin
+                while (frame := source.read(self._pool)) is not None:
+                    origin = frame.pts if origin is None else origin
+                    shown = begin + (frame.pts - origin) * base
+                    end = shown + (frame.duration * base if frame.duration else 1 / rate)
+                    if not self._coming.put(Shown(frame.pixels, shown, again)):
+                        return
+                source.close()
+                begin, again = end, True
+                source = self._open()
+        except BaseException as error:
+            self._error = error
+            self._coming.end()
+        finally:
+            source.close()
 
 
 def _fitted(background: Background, size: Size) -> Background:
