@@ -252,6 +252,55 @@ def estimate_foreground(image, alpha):
     return np.where((a == 0) | (a == 255), image, colours)
 
 
+def carry(before, image, alpha):
+    """Every movement tried on whole images; each block keeps the best, the shortest first."""
+    block, margin, reach = 8, 4, 6
+    height, width = image.shape
+    down, across = -(-height // block), -(-width // block)
+    moves = [(dy, dx) for dy in range(-reach, reach + 1) for dx in range(-reach, reach + 1)]
+    moves.sort(key=lambda move: abs(move[0]) + abs(move[1]))
+    wide = np.pad(before.astype(np.int64), reach, "edge")
+    costs = np.empty((len(moves), down, across), np.int64)
+    for i, (dy, dx) in enumerate(moves):
+        there = wide[reach + dy : reach + dy + height, reach + dx : reach + dx + width]
+        cost = 10 * np.abs(image - there) + abs(dy) + abs(dx)
+        sums = np.pad(cost.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        (top, bottom), (left, right) = (
+            np.clip([np.arange(n) * block - margin, np.arange(1, n + 1) * block + margin], 0, m)
+            for n, m in ((down, height), (across, width))
+        )
+        lower, upper = (sums[y][:, right] - sums[y][:, left] for y in (bottom, top))
+        costs[i] = lower - upper
+    found = np.array(moves)[costs.argmin(0)]
+    nine = [
+        np.pad(found, ((1, 1), (1, 1), (0, 0)), "edge")[y : y + down, x : x + across]
+        for y in range(3)
+        for x in range(3)
+    ]
+    found = np.median(nine, 0)
+    at = []
+    for axis, (n, m, blocks) in enumerate(zip(alpha.shape, image.shape, found.shape, strict=False)):
+        place = np.clip(((np.arange(n) + 0.5) * m / n - block / 2) / block, 0, blocks - 1)
+        low = place.astype(int)
+        share = (place - low).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        high = np.minimum(low + 1, blocks - 1)
+        found = np.take(found, low, axis) * (1 - share) + np.take(found, high, axis) * share
+        at.append(np.arange(n))
+    values = alpha.astype(float)
+    scale = [n / m for n, m in zip(alpha.shape, image.shape, strict=True)]
+    y, x = (
+        np.clip(grid + found[..., axis] * scale[axis], 0, alpha.shape[axis] - 1)
+        for axis, grid in enumerate(np.meshgrid(*at, indexing="ij"))
+    )
+    top, left = y.astype(int), x.astype(int)
+    bottom, right = (
+        np.minimum(i + 1, n - 1) for i, n in zip((top, left), alpha.shape, strict=True)
+    )
+    ty, tx = y - top, x - left
+    upper = values[top, left] * (1 - tx) + values[top, right] * tx
+    return upper * (1 - ty) + (values[bottom, left] * (1 - tx) + values[bottom, right] * tx) * ty
+
+
 def sweep(pairs, image, a):
     """One sweep in place, row by row from the left: along each diagonal at once, which is the same
     because a pixel and its neighbours lie on three different ones."""

@@ -165,15 +165,36 @@ def test_a_broadcast_is_cut_where_it_should_be(tmp_path, matter):
     assert all((a == b).all() for a, b in pairs)
 
 
+def alphas(source, folder, matter, **options):
+    process(source, f"{folder}/", matter, what="alpha", smoothing="none", **options)
+    return [np.asarray(PIL.Image.open(p)).astype(int) for p in sorted(folder.iterdir())]
+
+
 def test_every_holds_the_alpha_between(tmp_path, matter):
     source = clip(tmp_path / "in.mkv", 12, codec="ffv1", pixel_format="bgr0")
-    process(source, f"{tmp_path / 'alpha'}/", matter, what="alpha", every=4)
-    found = [
-        np.asarray(PIL.Image.open(p)).astype(int) for p in sorted((tmp_path / "alpha").iterdir())
-    ]
+    found = alphas(source, tmp_path / "alpha", matter, every=4, between="hold")
     for index, alpha in enumerate(found):
         assert (alpha == found[index - index % 4]).all()
     assert (found[0] != found[4]).any()
+    with pytest.raises(ValueError, match="between: expected one of 'warp', 'hold', got 'keep'"):
+        process(source, tmp_path / "out.mkv", matter, every=4, between="keep")
+
+
+@pytest.mark.parametrize("network", ["matter", "alone", "recurrent"])
+def test_alpha_between_goes_along_with_what_moves(tmp_path, request, graph, network):
+    source = clip(tmp_path / "in.mkv", 12, codec="ffv1", pixel_format="bgr0")
+    if network == "alone":
+        matter = fm.Matter(graph("modnet"), engine="onnxruntime", threads=1)
+    else:
+        matter = request.getfixturevalue(network)
+    full = alphas(source, tmp_path / "full", matter)
+    error = {}
+    for between in ("warp", "hold"):
+        found = alphas(source, tmp_path / between, matter, every=4, between=between)
+        if network != "recurrent":
+            assert all((found[i] == full[i]).all() for i in (0, 4, 8))
+        error[between] = np.abs(np.array(found) - np.array(full)).sum()
+    assert error["warp"] < (1 if network == "recurrent" else 0.5) * error["hold"]
 
 
 # --- what else a file has ------------------------------------------------------------------------

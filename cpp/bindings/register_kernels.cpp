@@ -4,6 +4,7 @@
 #include "bindings/register.h"
 #include "core/require.h"
 #include "kernels/blur.h"
+#include "kernels/carry.h"
 #include "kernels/composite.h"
 #include "kernels/estimate_foreground.h"
 #include "kernels/from_tensor.h"
@@ -296,6 +297,15 @@ void register_kernels(py::module_& module) {
     with_alpha(weight, "weight",
                [&](auto view) { blur(input.view, deviation, view, result.view, count); });
     return py::array(result.array);
+  });
+  module.def("carry", [](py::object before, py::object image, py::object alpha, py::object out,
+                         py::object threads) {
+    const auto earlier = read_image<std::uint8_t>(before, "before", {1});
+    const auto now = read_image<std::uint8_t>(image, "image", {1});
+    const auto matte = read_image<float>(alpha, "alpha", {1});
+    const int count = read_threads(threads);
+    const auto result = write_image<float>(out, matte.view.height, matte.view.width, 1);
+    return filled(result, [&] { carry(earlier.view, now.view, matte.view, result.view, count); });
   });
   module.def("composite", [](py::object foreground, py::object background, py::object alpha,
                              py::object linear_light, py::object out, py::object threads) {

@@ -45,6 +45,9 @@ def blur(
     threads: int | None,
     /,
 ) -> Image: ...
+def carry(
+    before: Image, image: Image, alpha: Alpha, out: Alpha | None, threads: int | None, /
+) -> Alpha: ...
 def composite(
     foreground: Image,
     background: Image | Sequence[int],

@@ -130,15 +130,18 @@ class Stream:
         return self._matte_of(*self._run(frame, trimap, background))
 
     def finish(self, frame: Image, seen: Alpha) -> Matte:
-        """Return the matte of the next frame, which a network without memory has seen already.
+        """Return the matte of the next frame from an alpha of it, without the network.
 
-        seen: the network's own alpha of this frame, good as long as the matte.
+        seen: what a network without memory made of this frame already, or what was carried to it
+              from the frame before; as own_alpha has it, and good as long as the matte.
         """
         self.require_frame(frame)
         colours = colours_of(frame, self._pixel_format, self._buffers_for(frame.shape[:2]))
         self._recall(None)
         if self._shots is not None and self._shots.ended(colours):
             self._forget()
+            if self._runner is not None:
+                self._runner.reset()
         if self._matte is not None:
             self._matte.expire()
         alpha = self._pipeline.finish(seen, colours, None, self._buffers, self.clock)
@@ -343,6 +346,15 @@ class Stream:
     def require_frame(self, frame: Image) -> None:
         """Raise TypeError or ValueError where frame is not what the pixel format says."""
         _core.require_image(frame, "image", len(self._pixel_format))
+
+    @property
+    def own_alpha(self) -> Alpha | None:
+        """The network's own alpha of the last frame it saw, of whatever size it has, a copy; None
+        where alpha also has to follow a trimap.
+        """
+        if self._runner is None or self._pipeline.family.guidance == "trimap":
+            return None
+        return self._runner.alpha.copy()
 
     @property
     def threads(self) -> int:

@@ -117,6 +117,14 @@ def _joined_yuv(image: Array, out: Array | None = None, threads: int | None = No
     return joined
 
 
+def _small_frames(scene: Scene) -> tuple[Array, ...]:
+    """Frames and alpha as a network leaves them."""
+    size = 192, 336
+    frames = (kernels.resize(image, size, filter="area") for image in (scene.image, scene.later))
+    before, image = (np.ascontiguousarray(frame[..., 1]) for frame in frames)
+    return before, image, np.clip(kernels.resize(scene.alpha, size, filter="area"), 0, 1)
+
+
 def _resize(what: str, filter: str, peer: Peer, size: Size | None = None, **row: Any) -> Case:
     def options(scene: Scene) -> Mapping[str, Any]:
         return {"size": size or scene.size, "filter": filter}
@@ -509,6 +517,15 @@ CASES: tuple[Case, ...] = (
         operations=4.5,
         counted="alpha to 65535ths; of a tenth of the pixels: 3 x (2 products, 2 sums, a shift)",
         peers=(Peer("NumPy, tables", peers.composite_light_numpy, 0.1),),
+        shown=False,
+    ),
+    Case(
+        "carry",
+        "192 x 336",
+        kernels.carry,
+        _small_frames,
+        operations=220,
+        counted="169 movements x 4 windows over each pixel, 8 bits: a difference, a sum of 16 bits",
         shown=False,
     ),
     Case(

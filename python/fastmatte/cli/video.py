@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fastmatte.engines import EngineName, Precision
     from fastmatte.models.family import Mode
     from fastmatte.video import Sink, Source, Summary
-    from fastmatte.video.matting import What
+    from fastmatte.video.matting import Between, What
 
 
 def _time(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
@@ -90,7 +90,15 @@ def _frames(
     default=1,
     show_default=True,
     metavar="N",
-    help="Let the network see each Nth frame; those between have the alpha before them.",
+    help="Let the network see each Nth frame.",
+)
+@click.option(
+    "--between",
+    type=click.Choice(["warp", "hold"]),
+    default="warp",
+    show_default=True,
+    help="What those between have, with --every: an alpha that goes along with what moves, or the "
+    "one before them.",
 )
 @click.option(
     "--plate",
@@ -146,6 +154,7 @@ def video(
     start: float | None,
     end: float | None,
     every: int,
+    between: Between,
     plate: str | None,
     plate_from: tuple[int, int] | None,
     smoothing: Literal["auto", "none", "motion_adaptive"],
@@ -233,6 +242,7 @@ def video(
             start=start,
             end=end,
             every=every,
+            between=between,
             plate=_plate(plate, plate_from, source),
             align=align,
             smoothing=smoothing,

@@ -30,7 +30,7 @@ from fastmatte.video.frames import Format, Sink, Source
 from fastmatte.video.jobs import Progress, folder_of, resumed
 from fastmatte.video.joining import Kept, join
 from fastmatte.video.library import pyav
-from fastmatte.video.matting import Matting, What
+from fastmatte.video.matting import Between, Matting, What
 from fastmatte.video.pipeline import Outcome, run
 from fastmatte.video.reader import FileSource
 from fastmatte.video.segments import Segments
@@ -82,6 +82,7 @@ def process(
     start: float | None = None,
     end: float | None = None,
     every: int = 1,
+    between: Between = "warp",
     plate: Image | None = None,
     align: bool = False,
     smoothing: Smoothed = "auto",
@@ -106,7 +107,9 @@ def process(
     codec:        "h264", "hevc", "vp9", "av1", "prores" or "ffv1"; None for the file's usual one.
     quality:      the encoder's constant quality, lower is better; None for 20 with h264.
     start, end:   seconds: from start on, before end.
-    every:        the network sees each so many-th frame; the others have the alpha before them.
+    every:        the network sees each so many-th frame.
+    between:      the alpha of the others: "warp" for one that goes along with what moves, "hold"
+                  for that of the frame before them, which networks that take a trimap have anyway.
     plate:        (H, W, 3) the scene without its subject, for networks that need it.
     align:        the camera moves: the plate is aligned to every frame.
     smoothing:    "auto", "none" or "motion_adaptive", as Matter.stream() has them.
@@ -132,6 +135,7 @@ def process(
         background,
         linear_light,
         every,
+        between,
         plate,
         align,
         smoothing,
@@ -164,6 +168,7 @@ class Plan:
     background: Background | str | Path | None
     linear_light: bool
     every: int
+    between: Between
     plate: Image | None
     align: bool
     smoothing: Smoothed
@@ -184,6 +189,9 @@ class Plan:
         if self.smoothing not in get_args(Smoothed):
             expected = ", ".join(map(repr, get_args(Smoothed)))
             raise ValueError(f"smoothing: expected one of {expected}, got {self.smoothing!r}")
+        if self.between not in get_args(Between):
+            expected = ", ".join(map(repr, get_args(Between)))
+            raise ValueError(f"between: expected one of {expected}, got {self.between!r}")
         if not isinstance(self.every, int) or self.every < 1:
             raise ValueError(f"every: expected an integer of at least 1, got {self.every!r}")
         if start is not None and start < 0:
@@ -348,6 +356,7 @@ def _run(
                 scene,
                 linear_light=plan.linear_light,
                 every=plan.every,
+                between=plan.between,
                 checkpoint=sink.checkpoint,
                 origin=progress.parts[0].first if progress.parts else None,
                 time_base=source.format.time_base,
@@ -433,6 +442,7 @@ def _job(
         "background": _identity(plan.background),
         "linear_light": plan.linear_light,
         "every": plan.every,
+        "between": plan.between,
         "plate": _identity(plan.plate),
         "align": plan.align,
         "smoothing": plan.smoothing,
