@@ -4,11 +4,15 @@
 
 The loop is what scripts do: VideoCapture, resize and normalise in NumPy, the same ONNX file on ONNX
 Runtime with as many threads, alpha resized, a composite in NumPy, VideoWriter; one after the other,
-without sound or times. Beside frames a second stands the processors' own time for a frame,
-which is what remains to compare where other programs run: on N of them no pipeline takes less than
-its N-th part. Its colours of soft edges are the frame's own, where fastmatte estimates the
-foreground's. Clips of other sizes are enlarged to 1080p first. --memory N watches the memory of a
-process over N frames.
+without sound or times. Its colours of soft edges are the frame's own, where fastmatte estimates the
+foreground's, and its alpha flickers where fastmatte smooths it. Both run in turns, --rounds times,
+and medians are told: milliseconds a frame, and the processors' own time for a frame, which is what
+remains to compare where other programs run: on N of them no pipeline takes less than its N-th part.
+
+Each stage is then timed with nothing beside it, on the threads that it has in the pipeline: reading
+(decoding, RGB), the network of one frame, matting (all behind the network) and writing (YUV,
+encoding). Two frames are in the network at once; what that takes a frame is told too. Clips of
+other sizes are enlarged to 1080p first. --memory N watches the memory of a process over N frames.
 """
 
 from __future__ import annotations
@@ -16,12 +20,17 @@ from __future__ import annotations
 import argparse
 import platform
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import wait
 from fractions import Fraction
 from pathlib import Path
 from time import perf_counter, process_time
 
 import fastmatte as fm
 import numpy as np
+from fastmatte.clock import StageClock
+from fastmatte.stream import Stream
+from fastmatte.video.ahead import ahead_of
 from fastmatte.video.backgrounds import Still
 from fastmatte.video.codecs import choose
 from fastmatte.video.matting import Matting
@@ -30,6 +39,8 @@ from fastmatte.video.segments import Segments
 SIZE = (1080, 1920)
 GREEN = (0, 255, 0)
 WARM = 5
+#: Frames of each stage alone.
+ALONE = 40
 
 
 def enlarged(clip: Path, target: Path, frames: int) -> Path:
@@ -93,49 +104,64 @@ def plain_loop(clip: Path, target: Path, matter: fm.Matter, threads: int) -> tup
     return count - WARM, seconds
 
 
-def stages_alone(clip: Path, folder: Path, matter: fm.Matter) -> dict[str, float]:
-    """Return milliseconds a frame of reading, matting and writing, each with nothing beside it."""
+def stages_alone(clip: Path, folder: Path, matter: fm.Matter) -> dict[str, tuple[float, float]]:
+    """Return milliseconds a frame, and the processors', of each stage with nothing beside it."""
     pool = fm.video.Pool()
     source = fm.video.FileSource(clip)
+    found = {}
+
+    def timed(name: str, count: int, work: Callable[[], object]) -> None:
+        begin, busy = perf_counter(), process_time()
+        work()
+        found[name] = 1e3 * (perf_counter() - begin) / count, 1e3 * (process_time() - busy) / count
+
     frames = []
-    begin = perf_counter()
-    while (frame := source.read(pool)) is not None and len(frames) < 40:
-        frames.append(frame)
-    read = perf_counter() - begin
+
+    def read() -> None:
+        while len(frames) < ALONE and (frame := source.read(pool)) is not None:
+            frames.append(frame)
+
+    timed("read", ALONE, read)
+    frames = frames[:ALONE]
     source.close()
-    with matter.stream() as stream:
-        matting = Matting(
-            stream,
-            "composite",
-            Still(GREEN),
-            linear_light=False,
-            every=1,
-            checkpoint=None,
-            origin=0,
-            time_base=source.format.time_base,
-            threads=matter.info.threads,
-        )
+    ahead = ahead_of(matter, StageClock())
+    stream = matter.stream()
+    if ahead is not None:
+        stream = Stream(ahead.pipeline, "rgb", None, "reset", smoothing="auto")
         for frame in frames[:WARM]:
-            matting(frame, pool)
-        begin = perf_counter()
-        done = [matting(frame, pool) for frame in frames[WARM:]]
-        matte = perf_counter() - begin
+            ahead.submit(frame.pixels).result()
+        timed("network", len(frames), lambda: [ahead.submit(f.pixels).result() for f in frames])
+        timed("two at once", len(frames), lambda: wait([ahead.submit(f.pixels) for f in frames]))
+        for frame in frames:
+            frame.seen = ahead.submit(frame.pixels)
+        wait([frame.seen for frame in frames])
+    matting = Matting(
+        stream,
+        "composite",
+        Still(GREEN),
+        linear_light=False,
+        every=1,
+        checkpoint=None,
+        origin=0,
+        time_base=source.format.time_base,
+        threads=stream.threads,
+    )
+    done = [matting(frame, pool) for frame in frames[:WARM]]
+    timed("matte", len(frames) - WARM, lambda: done.extend(matting(f, pool) for f in frames[WARM:]))
+    if ahead is not None:
+        ahead.close()
     target = folder / "alone.mp4"
     sink = Segments(
         folder / "parts", choose(target, None, None, transparent=False), source.format, {}
     )
-    begin = perf_counter()
-    for frame in done:
-        sink.write(frame)
-    sink.finish()
-    write = perf_counter() - begin
-    counts = len(frames), len(done), len(done)
-    return {
-        name: 1e3 * seconds / count
-        for name, seconds, count in zip(
-            ("read", "matte", "write"), (read, matte, write), counts, strict=True
-        )
-    }
+
+    def write() -> None:
+        for frame in done:
+            sink.write(frame)
+        sink.finish()
+
+    timed("write", len(done), write)
+    return found
 
 
 def resident() -> float:
@@ -168,6 +194,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--clip", required=True, type=Path)
     parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--engine", action="append", help="onnxruntime without it; may be repeated")
     parser.add_argument("--memory", type=int, metavar="FRAMES", help="watch memory instead")
@@ -186,29 +213,36 @@ def main() -> None:
                 seen = memory(clip, folder / "out.mp4", matter, given.every)
                 print(f"{engine}: MB after each hundred frames", *(f"{s:.0f}" for s in seen))
             return
-        first = next(iter(matters.values()))
-        begin = process_time()
-        count, seconds = plain_loop(clip, folder / "loop.mp4", first, given.threads)
-        busy = 1e3 * (process_time() - begin) / (count + WARM)
-        loop = 1e3 * seconds / count
-        print(f"OpenCV loop: {loop:.1f} ms a frame, {1e3 / loop:.1f} fps, processors {busy:.1f} ms")
-        for engine, matter in matters.items():
-            alone = stages_alone(clip, folder, matter)
+        rounds: dict[str, list[tuple[float, float]]] = {}
+        for _ in range(given.rounds):
             begin = process_time()
-            summary = fm.video.process(
-                clip, folder / "out.mp4", matter, background=GREEN, overwrite=True
-            )
-            busy = 1e3 * (process_time() - begin) / summary.frames
-            assert summary.frames == given.frames
-            ours = 1e3 / summary.frames_per_second
-            slowest = max(alone, key=alone.__getitem__)
-            said = ", ".join(f"{name} {ms:.1f}" for name, ms in alone.items())
-            print(
-                f"fastmatte, {engine}: {ours:.1f} ms a frame, {1e3 / ours:.1f} fps, "
-                f"processors {busy:.1f} ms, "
-                f"{loop / ours:.2f} times the loop; alone {said} ms; "
-                f"{ours / alone[slowest]:.2f} of the slowest, {slowest}"
-            )
+            first = next(iter(matters.values()))
+            count, seconds = plain_loop(clip, folder / "loop.mp4", first, given.threads)
+            busy = 1e3 * (process_time() - begin) / (count + WARM)
+            rounds.setdefault("OpenCV loop", []).append((1e3 * seconds / count, busy))
+            for engine, matter in matters.items():
+                begin = process_time()
+                summary = fm.video.process(
+                    clip, folder / "out.mp4", matter, background=GREEN, overwrite=True
+                )
+                busy = 1e3 * (process_time() - begin) / summary.frames
+                assert summary.frames == given.frames
+                rounds.setdefault(engine, []).append((1e3 / summary.frames_per_second, busy))
+        medians = {name: np.median(rows, 0).tolist() for name, rows in rounds.items()}
+        loop, loop_busy = medians.pop("OpenCV loop")
+        print(
+            f"OpenCV loop: {loop:.1f} ms a frame, {1e3 / loop:.1f} fps, processors {loop_busy:.1f}"
+        )
+        for engine, (ours, busy) in medians.items():
+            print(f"fastmatte, {engine}: {ours:.1f} ms a frame, {1e3 / ours:.1f} fps", end="")
+            print(f", processors {busy:.1f}: on {given.threads} {busy / given.threads:.1f} at best")
+            print(f"  {loop / ours:.2f} times the loop; {loop_busy / busy:.2f} by processors' time")
+            alone = stages_alone(clip, folder, matters[engine])
+            said = (f"{name} {ms:.1f} ({used:.1f})" for name, (ms, used) in alone.items())
+            print("  alone, ms a frame (processors):", ", ".join(said))
+            alone.pop("two at once", None)
+            slowest = max(alone, key=lambda name: alone[name][0])
+            print(f"  {ours / alone[slowest][0]:.2f} of the slowest single stage, {slowest}")
 
 
 if __name__ == "__main__":
