@@ -82,7 +82,7 @@ class OnnxRuntimeAsTensorRt:
         self.compiled.append(precision)
         return Compiled(graph.read_bytes(), timing + precision.encode())
 
-    def open(self, path, *, precision, threads):
+    def open(self, path, *, precision, threads, strict=False):
         facts, data = read_engine(path, self.here)
         graph = self.folder / f"{hashlib.sha256(data).hexdigest()}.onnx"
         graph.write_bytes(data)

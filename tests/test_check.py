@@ -36,7 +36,7 @@ class Skewed:
     def reservation(self, path):
         return None
 
-    def open(self, path, *, precision, threads):
+    def open(self, path, *, precision, threads, strict=False):
         engine = plain.open(path, precision="fp32", threads=threads)
         engine.name, engine.precision = "openvino", precision
         bind, change = engine.bind, self._change

@@ -48,9 +48,9 @@ def test_the_machine_as_text():
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_absent_engine_comes_with_the_command_that_adds_it(monkeypatch, name):
     monkeypatch.setattr(ENGINES[name], "version", lambda: None)
-    assert f"not installed: pip install {name}" in info().stdout
+    assert f"not installed: {ENGINES[name].requirement}" in info().stdout
     engine = json.loads(info("--json").stdout)["engines"][name]
-    assert engine == {"version": None, "requirement": f"pip install {name}"}
+    assert engine == {"version": None, "requirement": ENGINES[name].requirement}
 
 
 def test_a_forced_instruction_set_is_said():

@@ -216,7 +216,7 @@ def test_a_trimap_network_and_the_one_that_makes_its_trimaps(graph, tmp_path, pa
 def test_bad_choices_are_named(graph, tensorrt_role, tmp_path):
     for options, message in [
         ({"while_building": "tensorrt"}, "while_building: expected one of .* got 'tensorrt'"),
-        ({"while_building": "auto"}, "while_building: expected one of 'openvino', 'onnxruntime' "),
+        ({"while_building": "auto"}, "while_building: expected one of 'openvino', 'onnxruntime', "),
         ({"precision": "int8"}, "precision: expected one that needs no calibration, got 'int8'"),
         ({"size": (65, 96)}, "size: expected positive multiples of 32"),
     ]:

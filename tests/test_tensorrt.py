@@ -218,7 +218,7 @@ def test_too_little_memory_says_how_much():
     assert [str(tensor) for tensor in engine.signature.inputs] == ["input float32 [1, 3, 64, 96]"]
     assert [str(tensor) for tensor in engine.signature.outputs] == ["output float32 [1, 1, 64, 96]"]
     with pytest.raises(fm.EngineError) as caught:
-        engine.enqueuer()
+        engine.enqueuer({}, {})
     assert str(caught.value) == (
         "tensorrt: it wants 1073741824 bytes on the GPU, of which 123 are free: out of memory"
     )
@@ -230,11 +230,32 @@ def test_what_is_enqueued_has_every_address():
         set_tensor_address=lambda *call: calls.append(call),
         execute_async_v3=lambda stream: stream == 7,
     )
-    enqueue = opened(context, ["misaligned"]).enqueuer()
+    engine = opened(context, ["misaligned"])
+    both = {t.name: t for t in (*engine.signature.inputs, *engine.signature.outputs)}
+    enqueue = engine.enqueuer(both, {})
     enqueue({"input": 16, "output": 32}, 7)
     assert calls == [("input", 16), ("output", 32)]
     with pytest.raises(fm.EngineError, match="tensorrt: the engine failed: misaligned"):
         enqueue({"input": 16, "output": 32}, 8)
+
+
+def test_what_nobody_gives_an_address_has_one_all_the_same():
+    calls = []
+    context = types.SimpleNamespace(
+        set_tensor_address=lambda *call: calls.append(call), execute_async_v3=lambda stream: True
+    )
+    engine = opened(context)
+    made = []
+
+    def array(shape, dtype):
+        made.append((shape, dtype))
+        return types.SimpleNamespace(ptr=100 + len(made))
+
+    engine.gpu.empty = array
+    engine.gpu.to_device = lambda values: array(values.shape, values.dtype.name)
+    engine.enqueuer({}, {"input": np.zeros((1, 3, 64, 96), np.float32)})({}, 7)
+    assert made == [((1, 3, 64, 96), "float32"), ((1, 1, 64, 96), "float32")]
+    assert calls == [("input", 101), ("output", 102)]
 
 
 def test_an_onnx_file_is_no_engine(graph):

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bindings/register_device.h"
+#include "cuda/pipeline.h"
 #include "cuda/runtime.h"
 
 namespace {
@@ -21,6 +22,8 @@ void translate(std::exception_ptr pointer) {
     raise("DeviceMemoryError", error);
   } catch (const fastmatte::cuda::DeviceError& error) {
     raise("DeviceError", error);
+  } catch (const fastmatte::cuda::OutputError& error) {
+    raise("ModelError", error);
   }
 }
 

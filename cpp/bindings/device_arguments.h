@@ -102,6 +102,31 @@ DeviceInput<T> read_device_image(py::handle object, const char* name,
   return {image, std::move(view.owner)};
 }
 
+template <typename T>
+struct DevicePlanes {
+  TensorView<const T> view;
+  py::object owner;
+};
+
+// (1, 3, H, W).
+template <typename T>
+DevicePlanes<T> read_device_planes(py::handle object, const char* name,
+                                   const StreamArgument& stream) {
+  const std::string expected = std::string("(1, 3, H, W) ") + detail::dtype_name<T>();
+  DeviceView view = read_device(object, name, expected, stream);
+  if (view.dtype != detail::dtype_name<T>()) {
+    detail::throw_type(name, expected, detail::describe(view));
+  }
+  if (view.shape.size() != 4 || view.shape[0] != 1 || view.shape[1] != 3) {
+    throw ArgumentError(name, expected, detail::describe(view));
+  }
+  detail::require_pixel_count(view.shape[2], view.shape[3], name);
+  detail::require_contiguous(view, name, sizeof(T));
+  return {{static_cast<const T*>(view.data), 3, static_cast<int>(view.shape[2]),
+           static_cast<int>(view.shape[3])},
+          std::move(view.owner)};
+}
+
 // A new array for a result, on the stream's device.
 std::pair<void*, py::object> make_result(std::vector<std::int64_t> shape, cuda::Dtype dtype,
                                          const StreamArgument& stream);

@@ -58,16 +58,22 @@ std::shared_ptr<cuda::Array> make_array(std::vector<std::int64_t> shape, cuda::D
   return array;
 }
 
+// C-contiguous values of the array's size, once they are there.
+void send(const py::array& values, const cuda::Array& array, const StreamArgument& stream) {
+  const void* const from = values.data();
+  const py::gil_scoped_release release;
+  cuda::check(cudaMemcpyAsync(array.memory.data(), from, array.memory.bytes(),
+                              cudaMemcpyHostToDevice, stream.handle),
+              "cudaMemcpyAsync");
+  // values are read until here.
+  cuda::check(cudaStreamSynchronize(stream.handle), "cudaStreamSynchronize");
+}
+
 std::shared_ptr<cuda::Array> upload(const py::array& values, const StreamArgument& stream) {
   const auto packed = py::array::ensure(values, py::array::c_style);
   const auto dtype = read_dtype(py::str(packed.dtype()));
   auto array = make_array({packed.shape(), packed.shape() + packed.ndim()}, dtype, stream);
-  const py::gil_scoped_release release;
-  cuda::check(cudaMemcpyAsync(array->memory.data(), packed.data(), array->memory.bytes(),
-                              cudaMemcpyHostToDevice, stream.handle),
-              "cudaMemcpyAsync");
-  // packed is read until here.
-  cuda::check(cudaStreamSynchronize(stream.handle), "cudaStreamSynchronize");
+  send(packed, *array, stream);
   return array;
 }
 
@@ -196,6 +202,18 @@ void register_device(py::module_& module) {
 #if defined(FASTMATTE_CUDA_EMULATED)
   module.def("live_bytes", &cuda::emulated::live_bytes);
   module.def("set_memory", &cuda::emulated::set_memory);
+  // What runs on this device as a kernel would, and is captured as one: a network of Python's.
+  module.def("enqueue", [](py::object stream, py::object function) {
+    // A graph may go away where nobody has the GIL.
+    const std::shared_ptr<py::object> call(new py::object(std::move(function)), [](auto* object) {
+      const py::gil_scoped_acquire acquire;
+      delete object;
+    });
+    cuda::emulated::enqueue(read_stream(stream).handle, [call] {
+      const py::gil_scoped_acquire acquire;
+      (*call)();
+    });
+  });
 #endif
 
   // Local, for the emulated module has the same classes.
@@ -231,6 +249,8 @@ void register_device(py::module_& module) {
              const py::gil_scoped_release release;
              self.synchronize();
            })
+      .def("hold", [](const cuda::Event& self,
+                      py::object stream) { self.hold(read_stream(stream).handle); })
       .def("milliseconds_since", &cuda::Event::milliseconds_since);
   py::class_<OwnedGraph>(module, "Graph", py::module_local())
       .def(py::init([](py::object function, py::object stream) {
@@ -269,6 +289,17 @@ void register_device(py::module_& module) {
             return dlpack_of(self, stream);
           },
           py::arg("stream") = py::none())
+      .def("write",
+           [](const cuda::Array& self, const py::array& values, py::object stream) {
+             const std::vector<std::int64_t> shape(values.shape(), values.shape() + values.ndim());
+             if (shape != self.shape || !py::dtype(numpy_name(self.dtype)).is(values.dtype()) ||
+                 !(values.flags() & py::array::c_style)) {
+               throw ArgumentError("values", "a C-contiguous array like this one",
+                                   detail::text_of(py::tuple(py::cast(shape))) + " " +
+                                       detail::text_of(values.dtype()));
+             }
+             send(values, self, read_stream(stream));
+           })
       .def(
           "numpy",
           [](const cuda::Array& self, py::object stream) {

@@ -166,6 +166,22 @@ void register_device_kernels(py::module_& module) {
           });
         });
       });
+  module.def(
+      "from_tensor", [](py::object tensor, py::object pixel_format, py::object out, py::object on) {
+        const auto stream = read_stream(on);
+        const auto order = read_choice<ChannelOrder>(
+            pixel_format, "pixel_format", {{"rgb", ChannelOrder::rgb}, {"bgr", ChannelOrder::bgr}});
+        const auto join = [&](auto zero) {
+          using T = decltype(zero);
+          const auto planes = read_device_planes<T>(tensor, "tensor", stream);
+          const auto result = write_device_image<std::uint8_t>(out, planes.view.height,
+                                                               planes.view.width, 3, stream);
+          return enqueued(stream, result.object, [&](cuda::Workspace&) {
+            cuda::from_tensor(planes.view, result.view, order, stream.handle);
+          });
+        };
+        return holds_on_device(tensor, "float16") ? join(Half{}) : join(float{});
+      });
   module.def("guided_upsample", [](py::object guide, py::object alpha, py::object radius,
                                    py::object eps, py::object unsure, py::object dtype,
                                    py::object out, py::object on) {

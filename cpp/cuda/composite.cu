@@ -77,16 +77,6 @@ struct Cutout {
   }
 };
 
-template <typename T>
-struct ClampAlpha {
-  const T* alpha;
-  ImageView<float> out;
-
-  FASTMATTE_EVERYWHERE void operator()(int x, int y) const noexcept {
-    out.row(y)[x] = unit(widen(alpha[std::ptrdiff_t{y} * out.width + x]));
-  }
-};
-
 }  // namespace
 
 template <typename Alpha>
@@ -113,11 +103,6 @@ void cutout(ImageView<const std::uint8_t> foreground, ImageView<const Alpha> alp
                 stream);
 }
 
-template <typename T>
-void clamp_alpha(const T* alpha, ImageView<float> out, cudaStream_t stream) {
-  launch_pixels(ClampAlpha<T>{alpha, out}, out.width, out.height, stream);
-}
-
 template void composite(ImageView<const std::uint8_t>, const Background&,
                         ImageView<const std::uint8_t>, ImageView<std::uint8_t>, cudaStream_t);
 template void composite(ImageView<const std::uint8_t>, const Background&, ImageView<const float>,
@@ -126,7 +111,5 @@ template void cutout(ImageView<const std::uint8_t>, ImageView<const std::uint8_t
                      ImageView<std::uint8_t>, cudaStream_t);
 template void cutout(ImageView<const std::uint8_t>, ImageView<const float>, ImageView<std::uint8_t>,
                      cudaStream_t);
-template void clamp_alpha(const float*, ImageView<float>, cudaStream_t);
-template void clamp_alpha(const Half*, ImageView<float>, cudaStream_t);
 
 }  // namespace fastmatte::cuda

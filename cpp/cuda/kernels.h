@@ -75,8 +75,21 @@ template <typename Alpha>
 void trimap(ImageView<const Alpha> alpha, int radius, float low, float high,
             ImageView<std::uint8_t> out, Workspace& workspace, cudaStream_t stream);
 
-// A network's (1, 1, H, W) alpha in either precision as float32 in [0, 1].
+// 6 or 12 bytes P of the planes, 3 of the image. T is float or Half.
 template <typename T>
-void clamp_alpha(const T* alpha, ImageView<float> out, cudaStream_t stream);
+void from_tensor(TensorView<const T> tensor, ImageView<std::uint8_t> out, ChannelOrder order,
+                 cudaStream_t stream);
+
+// Where alpha lies in a network's output, in elements, and whether a sigmoid is still to come.
+struct AlphaPlace {
+  std::ptrdiff_t first, step;
+  bool is_logit;
+};
+
+// Alpha in [0, 1] of a network's output in either precision. What lies outside by more than
+// rounding, NaN included, is clamped too, and one such value is left in *strange.
+template <typename T, typename Out>
+void read_alpha(const T* output, const AlphaPlace& place, ImageView<Out> out, float* strange,
+                cudaStream_t stream);
 
 }  // namespace fastmatte::cuda

@@ -1,6 +1,8 @@
 // What a frame's number is, at each stage, says which of the two buffers holds it.
 #include "cuda/pipeline.h"
 
+#include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "core/error.h"
@@ -24,25 +26,34 @@ int Pipeline::result_channels() const noexcept {
   return options_.result == ResultKind::alpha ? 1 : options_.result == ResultKind::cutout ? 4 : 3;
 }
 
-Pipeline::Pipeline(const PipelineOptions& options, const Array& tensor, const Array& alpha,
-                   Network network)
+Pipeline::Pipeline(const PipelineOptions& options, NetworkMemory memory,
+                   ImageView<const std::uint8_t> background, Network network)
     : options_(options),
+      memory_(std::move(memory)),
       network_(std::move(network)),
       frame_bytes_(3 * area(options.height, options.width)),
       result_bytes_(area(options.height, options.width) *
-                    static_cast<std::size_t>(result_channels())),
-      tensor_(tensor),
-      network_alpha_(alpha),
-      small_alpha_(area(options.tensor_height, options.tensor_width)) {
+                    static_cast<std::size_t>(result_channels()) * size_of(options.result_dtype)),
+      strange_at_((result_bytes_ + 15) / 16 * 16),
+      small_alpha_(area(options.alpha_height, options.alpha_width)) {
   for (int slot = 0; slot < 2; ++slot) {
     frames_[slot] = DeviceBuffer<std::uint8_t>(frame_bytes_);
-    results_[slot] = DeviceBuffer<std::uint8_t>(result_bytes_);
+    results_[slot] = DeviceBuffer<std::uint8_t>(strange_at_ + sizeof(float));
     staged_[slot] = PinnedBuffer<std::uint8_t>(frame_bytes_);
-    finished_[slot] = PinnedBuffer<std::uint8_t>(result_bytes_);
+    if (options_.downloads) finished_[slot] = PinnedBuffer<std::uint8_t>(results_[slot].bytes());
   }
   if (options_.result != ResultKind::alpha) {
     alpha_ = DeviceBuffer<std::uint8_t>(area(options_.height, options_.width));
-    if (options_.estimates_foreground) foreground_ = DeviceBuffer<std::uint8_t>(frame_bytes_);
+    if (options_.colours != Colours::image) foreground_ = DeviceBuffer<std::uint8_t>(frame_bytes_);
+  }
+  if (background.data) {
+    background_ = DeviceBuffer<std::uint8_t>(frame_bytes_);
+    const auto row_bytes = static_cast<std::size_t>(3 * options_.width);
+    check(cudaMemcpy2DAsync(background_.data(), row_bytes, background.data,
+                            static_cast<std::size_t>(background.row_stride), row_bytes,
+                            static_cast<std::size_t>(options_.height), cudaMemcpyHostToDevice,
+                            main_.get()),
+          "cudaMemcpy2DAsync");
   }
   // Once as it will be, so that all memory is there and every engine has chosen its kernels.
   for (int slot = 0; slot < 2; ++slot) {
@@ -52,6 +63,7 @@ Pipeline::Pipeline(const PipelineOptions& options, const Array& tensor, const Ar
   main_.synchronize();
   workspace_.retain();
   if (options_.graphs) capture();
+  clear_states();
 }
 
 Pipeline::~Pipeline() {
@@ -64,60 +76,109 @@ void Pipeline::upload(int slot, cudaStream_t stream) const {
 }
 
 void Pipeline::download(int slot, cudaStream_t stream) const {
-  copy(finished_[slot].data(), results_[slot].data(), result_bytes_, cudaMemcpyDeviceToHost,
-       stream);
+  if (!options_.downloads) return;
+  copy(finished_[slot].data(), results_[slot].data(), results_[slot].bytes(),
+       cudaMemcpyDeviceToHost, stream);
 }
 
-void Pipeline::compute(int slot, cudaStream_t stream) {
+void Pipeline::feed(int slot, cudaStream_t stream) {
   const PipelineOptions& o = options_;
   const ImageView<const std::uint8_t> frame{frames_[slot].data(), o.height, o.width, 3,
                                             3 * o.width};
   const Placement place{{0, 0, o.tensor_width, o.tensor_height}};
   const auto fill = [&](auto zero) {
     using T = decltype(zero);
-    const TensorView<T> out{reinterpret_cast<T*>(tensor_.memory.data()), 3, o.tensor_height,
-                            o.tensor_width};
+    const TensorView<T> out{reinterpret_cast<T*>(memory_.tensor->memory.data()), 3, o.tensor_height,
+                            o.tensor_width, o.layout};
     to_tensor(frame, out, place, o.filter, o.order, o.levels, workspace_, stream);
   };
-  o.tensor_dtype == Dtype::float16 ? fill(Half{}) : fill(float{});
+  memory_.tensor->dtype == Dtype::float16 ? fill(Half{}) : fill(float{});
+}
 
-  network_(stream, slot);
-
-  const ImageView<float> small{small_alpha_.data(), o.tensor_height, o.tensor_width, 1,
-                               o.tensor_width};
-  const void* const made = network_alpha_.memory.data();
-  if (o.alpha_dtype == Dtype::float16) {
-    clamp_alpha(static_cast<const Half*>(made), small, stream);
-  } else {
-    clamp_alpha(static_cast<const float*>(made), small, stream);
+template <typename Out>
+void Pipeline::grow(int slot, ImageView<Out> alpha, cudaStream_t stream) {
+  const PipelineOptions& o = options_;
+  auto* const strange = reinterpret_cast<float*>(results_[slot].data() + strange_at_);
+  check(cudaMemsetAsync(strange, 0, sizeof(float), stream), "cudaMemsetAsync");
+  const auto read = [&](auto view) {
+    const void* const made = memory_.alpha->memory.data();
+    if (memory_.alpha->dtype == Dtype::float16) {
+      read_alpha(static_cast<const Half*>(made), o.alpha, view, strange, stream);
+    } else {
+      read_alpha(static_cast<const float*>(made), o.alpha, view, strange, stream);
+    }
+  };
+  if (o.alpha_height == o.height && o.alpha_width == o.width) return read(alpha);
+  const ImageView<float> small{small_alpha_.data(), o.alpha_height, o.alpha_width, 1,
+                               o.alpha_width};
+  read(small);
+  if (o.refine && o.alpha_height <= o.height && o.alpha_width <= o.width) {
+    const ImageView<const std::uint8_t> frame{frames_[slot].data(), o.height, o.width, 3,
+                                              3 * o.width};
+    return guided_upsample(frame, ImageView<const float>(small), o.refine->radius, o.refine->eps,
+                           o.refine->unsure, alpha, workspace_, stream);
   }
+  const bool shrinks = o.alpha_height >= o.height && o.alpha_width >= o.width;
+  resize(ImageView<const float>(small), alpha, shrinks ? Filter::area : Filter::bilinear,
+         workspace_, stream);
+  if constexpr (std::is_same_v<Out, float>) {
+    // Weights sum to 1 only up to rounding.
+    read_alpha(alpha.data, AlphaPlace{0, 1, false}, alpha, strange, stream);
+  }
+}
 
+void Pipeline::finish(int slot, cudaStream_t stream) {
+  const PipelineOptions& o = options_;
   std::uint8_t* const result = results_[slot].data();
+  if (o.result == ResultKind::alpha && o.result_dtype == Dtype::float32) {
+    return grow(slot,
+                ImageView<float>{reinterpret_cast<float*>(result), o.height, o.width, 1, o.width},
+                stream);
+  }
   const bool alone = o.result == ResultKind::alpha;
   const ImageView<std::uint8_t> alpha{alone ? result : alpha_.data(), o.height, o.width, 1,
                                       o.width};
-  const bool shrinks = o.tensor_height > o.height || o.tensor_width > o.width;
-  if (o.refine && !shrinks) {
-    guided_upsample(frame, ImageView<const float>(small), o.refine->radius, o.refine->eps,
-                    o.refine->unsure, alpha, workspace_, stream);
-  } else {
-    resize(ImageView<const float>(small), alpha, shrinks ? Filter::area : Filter::bilinear,
-           workspace_, stream);
-  }
+  grow(slot, alpha, stream);
   if (alone) return;
-  ImageView<const std::uint8_t> colours = frame;
-  if (o.estimates_foreground) {
-    const ImageView<std::uint8_t> estimated{foreground_.data(), o.height, o.width, 3, 3 * o.width};
-    estimate_foreground(frame, ImageView<const std::uint8_t>(alpha), estimated, workspace_, stream);
-    colours = estimated;
+  const ImageView<const std::uint8_t> frame{frames_[slot].data(), o.height, o.width, 3,
+                                            3 * o.width};
+  const ImageView<std::uint8_t> made{foreground_.data(), o.height, o.width, 3, 3 * o.width};
+  if (o.colours == Colours::estimated) {
+    estimate_foreground(frame, ImageView<const std::uint8_t>(alpha), made, workspace_, stream);
+  } else if (o.colours == Colours::network) {
+    const auto join = [&](auto zero) {
+      using T = decltype(zero);
+      const TensorView<const T> planes{reinterpret_cast<const T*>(memory_.colours->memory.data()),
+                                       3, o.height, o.width};
+      from_tensor(planes, made, o.order, stream);
+    };
+    memory_.colours->dtype == Dtype::float16 ? join(Half{}) : join(float{});
   }
+  const ImageView<const std::uint8_t> colours =
+      o.colours == Colours::image ? frame : ImageView<const std::uint8_t>(made);
   const int channels = result_channels();
   const ImageView<std::uint8_t> out{result, o.height, o.width, channels, channels * o.width};
   if (o.result == ResultKind::cutout) {
     return cutout(colours, ImageView<const std::uint8_t>(alpha), out, stream);
   }
-  const Background background{{}, {o.background[0], o.background[1], o.background[2]}};
-  composite(colours, background, ImageView<const std::uint8_t>(alpha), out, stream);
+  Background behind{{}, {o.background[0], o.background[1], o.background[2]}};
+  if (background_.data()) {
+    behind.image = {background_.data(), o.height, o.width, 3, 3 * o.width};
+  }
+  composite(colours, behind, ImageView<const std::uint8_t>(alpha), out, stream);
+}
+
+void Pipeline::compute(int slot, cudaStream_t stream) {
+  feed(slot, stream);
+  network_(stream, slot);
+  finish(slot, stream);
+}
+
+void Pipeline::clear_states() {
+  for (const auto& state : memory_.states) {
+    check(cudaMemsetAsync(state->memory.data(), 0, state->memory.bytes(), main_.get()),
+          "cudaMemsetAsync");
+  }
 }
 
 // A frame into slot, the one before it computed, the one before that fetched.
@@ -137,8 +198,11 @@ void Pipeline::enqueue_steady(int slot) {
 void Pipeline::capture() {
   try {
     for (int slot = 0; slot < 2; ++slot) {
+      // An engine that was just given other addresses is run with them before it is captured.
+      compute(slot, main_.get());
+      main_.synchronize();
+      computing_[slot] = Graph::capture(main_.get(), [&] { compute(slot, main_.get()); });
       if (options_.overlaps) {
-        computing_[slot] = Graph::capture(main_.get(), [&] { compute(slot, main_.get()); });
         steady_[slot] = Graph::capture(main_.get(), [&] { enqueue_steady(slot); });
       } else {
         steady_[slot] = Graph::capture(main_.get(), [&] {
@@ -151,7 +215,9 @@ void Pipeline::capture() {
   } catch (const std::exception& error) {
     for (Graph* graph : {&steady_[0], &steady_[1], &computing_[0], &computing_[1]})
       *graph = Graph();
+    // Python adds where it came from.
     why_ = error.what();
+    why_ = why_.substr(0, why_.find('\n'));
   }
 }
 
@@ -196,62 +262,97 @@ void Pipeline::submit(ImageView<const std::uint8_t> image, cudaStream_t producer
 void Pipeline::advance(bool upload_frame) {
   const int slot = slot_of(submitted_);
   const cudaStream_t stream = main_.get();
-  if (!options_.overlaps) {
-    if (upload_frame && steady_[slot]) {
-      steady_[slot].launch(stream);
-    } else {
-      if (upload_frame) upload(slot, stream);
-      compute(slot, stream);
-      download(slot, stream);
-    }
-    ++computed_, ++finished_count_;
-    uploaded_[slot].record(stream);
-    downloaded_[slot].record(stream);
-    ++submitted_;
-    return;
-  }
-  const bool steady = computed_ == submitted_ - 1 && finished_count_ == submitted_ - 2;
-  const bool computes = computed_ < submitted_, fetches = finished_count_ < computed_;
-  if (upload_frame && steady && steady_[slot]) {
-    steady_[slot].launch(stream);
-  } else if (upload_frame && steady) {
-    enqueue_steady(slot);
-  } else {
-    if (fetches) download(slot_of(finished_count_), stream);
-    if (computes && computing_[slot_of(computed_)]) {
-      computing_[slot_of(computed_)].launch(stream);
-    } else if (computes) {
-      compute(slot_of(computed_), stream);
-    }
+  const std::int64_t behind = options_.overlaps ? 1 : 0;
+  const bool steady = upload_frame && computed_ == submitted_ - behind &&
+                      finished_count_ == submitted_ - 2 * behind;
+  if (steady && (steady_[slot] || options_.overlaps)) {
+    steady_[slot] ? steady_[slot].launch(stream) : enqueue_steady(slot);
+    ++computed_;
+    downloaded_[slot_of(finished_count_++)].record(stream);
+  } else if (options_.overlaps) {
+    const bool computes = computed_ < submitted_;
+    if (finished_count_ < computed_) bring(finished_count_);
+    if (computes) compute_next();
     if (upload_frame) upload(slot, stream);
+  } else {
+    if (upload_frame) upload(slot, stream);
+    compute_next();
+    bring(submitted_);
   }
-  if (fetches) downloaded_[slot_of(finished_count_++)].record(stream);
-  if (computes) ++computed_;
   uploaded_[slot].record(stream);
   ++submitted_;
+}
+
+void Pipeline::compute_next() {
+  const int slot = slot_of(computed_);
+  computing_[slot] ? computing_[slot].launch(main_.get()) : compute(slot, main_.get());
+  ++computed_;
+}
+
+// Frames that nothing follows are finished one by one.
+void Pipeline::bring(std::int64_t frame) {
+  while (finished_count_ <= frame) {
+    if (computed_ <= finished_count_) compute_next();
+    download(slot_of(finished_count_), main_.get());
+    downloaded_[slot_of(finished_count_++)].record(main_.get());
+  }
+}
+
+void Pipeline::require_alpha(int slot) const {
+  float strange = 0;
+  std::memcpy(&strange, finished_[slot].data() + strange_at_, sizeof strange);
+  if (strange == 0) return;
+  throw OutputError("output: expected alpha in [0, 1], got " + std::to_string(strange));
 }
 
 const std::uint8_t* Pipeline::result() {
   if (waiting() == 0) throw ArgumentError("result", "a frame submitted before", "none");
   const int slot = slot_of(taken_);
-  // Frames that nothing follows are finished one by one.
-  while (finished_count_ <= taken_) {
-    if (computed_ <= finished_count_) {
-      const int next = slot_of(computed_);
-      computing_[next] ? computing_[next].launch(main_.get()) : compute(next, main_.get());
-      ++computed_;
-    }
-    download(slot_of(finished_count_), main_.get());
-    downloaded_[slot_of(finished_count_++)].record(main_.get());
-  }
+  bring(taken_);
   downloaded_[slot].synchronize();
   ++taken_;
+  require_alpha(slot);
   return finished_[slot].data();
+}
+
+void Pipeline::result(ImageView<std::uint8_t> out, cudaStream_t consumer) {
+  if (waiting() == 0) throw ArgumentError("result", "a frame submitted before", "none");
+  const int slot = slot_of(taken_);
+  bring(taken_);
+  downloaded_[slot].hold(consumer);
+  const auto row_bytes = result_bytes_ / static_cast<std::size_t>(options_.height);
+  check(cudaMemcpy2DAsync(out.data, static_cast<std::size_t>(out.row_stride), results_[slot].data(),
+                          row_bytes, row_bytes, static_cast<std::size_t>(options_.height),
+                          cudaMemcpyDeviceToDevice, consumer),
+        "cudaMemcpy2DAsync");
+  // It is written again only once it has been read.
+  read_.record(consumer);
+  read_.hold(main_.get());
+  ++taken_;
+}
+
+const std::uint8_t* Pipeline::again() {
+  if (waiting() != 0) throw ArgumentError("again", "no frame on its way", "some");
+  const int slot = slot_of(submitted_);
+  upload(slot, main_.get());
+  finish(slot, main_.get());
+  download(slot, main_.get());
+  main_.synchronize();
+  require_alpha(slot);
+  return finished_[slot].data();
+}
+
+void Pipeline::reset() {
+  while (computed_ < submitted_) compute_next();
+  clear_states();
 }
 
 std::size_t Pipeline::device_bytes() const noexcept {
   std::size_t bytes = workspace_.bytes() + small_alpha_.bytes() + alpha_.bytes() +
-                      foreground_.bytes() + tensor_.memory.bytes() + network_alpha_.memory.bytes();
+                      foreground_.bytes() + background_.bytes() + memory_.tensor->memory.bytes() +
+                      memory_.alpha->memory.bytes();
+  if (memory_.colours) bytes += memory_.colours->memory.bytes();
+  for (const auto& state : memory_.states) bytes += state->memory.bytes();
   for (int slot = 0; slot < 2; ++slot) bytes += frames_[slot].bytes() + results_[slot].bytes();
   return bytes;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/everywhere.h"
 #include "core/image_view.h"
 #include "cpu/dispatch.h"
 
@@ -29,7 +30,7 @@ FASTMATTE_ROW(alpha_outside_row, (const float* alpha, int width, bool* outside))
 FASTMATTE_ROW(clamp_alpha_row, (float* alpha, int width, bool* outside))
 
 static inline bool is_alpha(float value) noexcept { return value >= 0.0f && value <= 1.0f; }
-static inline bool is_nearly_alpha(float value) noexcept {
+static FASTMATTE_EVERYWHERE inline bool is_nearly_alpha(float value) noexcept {
   return value >= -kAlphaRounding && value <= 1.0f + kAlphaRounding;
 }
 

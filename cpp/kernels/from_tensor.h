@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/everywhere.h"
 #include "core/image_view.h"
 #include "core/tensor_view.h"
 #include "cpu/dispatch.h"
@@ -21,7 +22,7 @@ void from_tensor(TensorView<const float> tensor, ImageView<std::uint8_t> out, Ch
 FASTMATTE_ROW(join_row, (const float* first, const float* second, const float* third,
                          std::uint8_t* out, int width))
 
-static inline std::uint8_t level_of(float value) noexcept {
+static FASTMATTE_EVERYWHERE inline std::uint8_t level_of(float value) noexcept {
   // The first comparison is false for NaN too.
   const float unit = value > 0.0f ? (value < 1.0f ? value : 1.0f) : 0.0f;
   return static_cast<std::uint8_t>(to_steps(unit, 255.0f));

@@ -21,7 +21,7 @@ What holds for every kernel here:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, Protocol
@@ -62,6 +62,7 @@ __all__ = [
     "empty",
     "estimate_foreground",
     "free_memory",
+    "from_tensor",
     "guided_upsample",
     "missing",
     "release_memory",
@@ -153,7 +154,10 @@ def Stream(device: int = 0) -> Any:  # noqa: N802
 
 
 def Event() -> Any:  # noqa: N802
-    """Make a point in a stream's work: record(stream), synchronize(), milliseconds_since(event)."""
+    """Make a point in a stream's work: record(stream), synchronize(), milliseconds_since(event).
+
+    hold(stream) makes what that one is given from now on wait for it.
+    """
     return _module().Event()
 
 
@@ -216,6 +220,20 @@ def estimate_foreground(
 ) -> Any:
     """Estimate foreground colours by blur fusion, as fastmatte.kernels does, bit for bit."""
     return _module().estimate_foreground(image, alpha, out, stream)
+
+
+def from_tensor(
+    tensor: DeviceArray,
+    *,
+    pixel_format: Literal["rgb", "bgr"] = "rgb",
+    out: DeviceArray | None = None,
+    stream: StreamLike = None,
+) -> Any:
+    """Make an image of the colours a network made, as fastmatte.kernels.from_tensor, bit for bit.
+
+    tensor: (1, 3, H, W) float32 or float16.
+    """
+    return _module().from_tensor(tensor, pixel_format, out, stream)
 
 
 def guided_upsample(
@@ -312,18 +330,26 @@ class Pipeline:
                   alternates from frame to frame, for state that one leaves to the next.
     frame_size:   (H, W) of the (H, W, 3) uint8 frames, in the order of pixel_format.
     size:         (h, w) of the network.
-    filter, scale, mean, std, dtype: as to_tensor has them.
-    alpha_dtype:  "float32" or "float16", what network writes.
-    refine:       how alpha grows to the frame's size, None for bilinear growth alone.
-    result:       "alpha", (H, W) uint8; "cutout", (H, W, 4); or "composite" over background, (H, W,
-                  3).
-    foreground:   "image", the frame's colours, or "estimated", by blur fusion.
+    layout, filter, scale, mean, std, dtype: of tensor, as to_tensor has them.
+    alpha_shape:  of what the network makes, (1, C, h, w) in layout "nchw", else (1, h, w, C); None
+                  for (1, 1, h, w). Its sides may differ from the tensor's.
+    alpha_channel, alpha_dtype: which of its channels is alpha, and "float32" or "float16".
+    activation:   "sigmoid" where that is logits.
+    states:       arrays of empty() that are zero for the network's first frame.
+    refine:       how alpha grows to the frame's size, None for bilinear growth alone; what has the
+                  frame's size already stays as it is.
+    result:       "alpha", (H, W); "cutout", (H, W, 4); or "composite" over background, (H, W, 3).
+    result_dtype: "uint8", or "float32" for "alpha".
+    background:   a colour, or an (H, W, 3) uint8 image in host memory, which is copied.
+    foreground:   "image", the frame's colours; "estimated", by blur fusion; or "network", what the
+                  network leaves in own_foreground, (1, 3, H, W) of empty().
     overlap:      True uploads one frame, computes another and downloads a third at once, so that
                   results come two frames later; False is done with one before it takes the next.
-    graph:        False enqueues every frame anew, for comparison.
+    graph:        False enqueues every frame anew: for comparison, or what cannot be captured.
+    results:      "host", or "device" for results that stay there.
 
-    Raises what network raises, and DeviceMemoryError. Where the network cannot be captured, every
-    frame is enqueued, and why_no_graph says why.
+    Belongs to one thread at a time. Raises what network raises, and DeviceMemoryError. Where the
+    network cannot be captured, every frame is enqueued, and why_no_graph says why.
     """
 
     def __init__(
@@ -333,38 +359,54 @@ class Pipeline:
         frame_size: Size,
         size: Size,
         pixel_format: Literal["rgb", "bgr"] = "rgb",
+        layout: Layout = "nchw",
         filter: Filter = "bilinear",
         scale: float = 1 / 255,
         mean: Sequence[float] = (0, 0, 0),
         std: Sequence[float] = (1, 1, 1),
         dtype: TensorDtype = "float32",
+        alpha_shape: Sequence[int] | None = None,
+        alpha_channel: int = 0,
         alpha_dtype: TensorDtype = "float32",
+        activation: Literal["none", "sigmoid"] = "none",
+        states: Sequence[DeviceArray] = (),
         refine: Refine | None = Refine(),  # noqa: B008 - frozen
         result: Literal["alpha", "cutout", "composite"] = "alpha",
-        background: Colour = (0, 0, 0),
-        foreground: Literal["image", "estimated"] = "image",
+        result_dtype: AlphaDtype = "uint8",
+        background: Colour | Image = (0, 0, 0),
+        foreground: Literal["image", "estimated", "network"] = "image",
+        own_foreground: DeviceArray | None = None,
         overlap: bool = True,
         graph: bool = True,
+        results: Literal["host", "device"] = "host",
         device: int = 0,
     ) -> None:
         self._pipeline = _module().Pipeline(
             network,
-            frame_size,
-            size,
-            pixel_format,
-            filter,
-            scale,
-            mean,
-            std,
-            dtype,
-            alpha_dtype,
-            None if refine is None else (refine.radius, refine.eps, refine.unsure),
-            result,
-            background,
-            foreground,
-            overlap,
-            graph,
-            device,
+            frame_size=frame_size,
+            size=size,
+            pixel_format=pixel_format,
+            layout=layout,
+            filter=filter,
+            scale=scale,
+            mean=mean,
+            std=std,
+            dtype=dtype,
+            alpha_shape=alpha_shape,
+            alpha_channel=alpha_channel,
+            alpha_dtype=alpha_dtype,
+            activation=activation,
+            states=states,
+            refine=None if refine is None else (refine.radius, refine.eps, refine.unsure),
+            result=result,
+            result_dtype=result_dtype,
+            background=background,
+            foreground=foreground,
+            own_foreground=own_foreground,
+            overlap=overlap,
+            graph=graph,
+            results=results,
+            device=device,
         )
 
     @property
@@ -392,21 +434,62 @@ class Pipeline:
         """Device memory held, besides the network's."""
         return int(self._pipeline.device_bytes)
 
+    @property
+    def next_slot(self) -> int:
+        """The slot that the network is called with for the next frame, while nothing waits."""
+        return int(self._pipeline.next_slot)
+
     def frame(self) -> Image:
         """Return pinned memory for the next frame, to be filled before submit() without one."""
         frame: Image = self._pipeline.frame()
         return frame
 
-    def submit(self, frame: Image | DeviceArray | None = None) -> None:
-        """Send a frame on its way: a NumPy array, a device array, or what frame() returned."""
-        self._pipeline.submit(frame)
+    def submit(
+        self, frame: Image | DeviceArray | None = None, *, stream: StreamLike = None
+    ) -> None:
+        """Send a frame on its way: a NumPy array, a device array, or what frame() returned.
 
-    def result(self, out: Image | None = None) -> Image:
-        """Return the oldest result, once it is there."""
-        result: Image = self._pipeline.result(out)
-        return result
+        stream: on which a device array is filled, and may be filled anew.
+        """
+        self._pipeline.submit(frame, stream)
 
-    def peek(self) -> Image:
+    def result(self, out: Any = None, *, stream: StreamLike = None) -> Any:
+        """Return the oldest result, once it is there.
+
+        out: a NumPy array, or a device array, filled in the order of stream's work; nobody waits.
+             None for a new array, where results= says.
+
+        Raises ModelError where the network's output is no alpha, except for device arrays.
+        """
+        return self._pipeline.result(out, stream)
+
+    def peek(self) -> Array:
         """Return the oldest result in pinned memory: valid until two more frames are submitted."""
-        result: Image = self._pipeline.peek()
+        result: Array = self._pipeline.peek()
         return result
+
+    def again(self) -> Array:
+        """Return what the frame in frame() and the alpha that the network made last give.
+
+        The network is not run, and the frame is none of the sequence; nothing may wait. The result
+        is in pinned memory, valid until two more frames are submitted.
+        """
+        result: Array = self._pipeline.again()
+        return result
+
+    def results(self, frames: Iterable[Image | DeviceArray]) -> Iterator[Any]:
+        """Return the results of frames, one for each and in order, in new arrays."""
+        for frame in frames:
+            if self.waiting == self.depth:
+                yield self.result()
+            self.submit(frame)
+        while self.waiting:
+            yield self.result()
+
+    def reset(self) -> None:
+        """Make the next frame a first one: states are zero for it."""
+        self._pipeline.reset()
+
+    def synchronize(self) -> None:
+        """Wait until the device has done all that it was given."""
+        self._pipeline.synchronize()

@@ -8,17 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
 from fastmatte import _core, cpu, kernels
-from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size
+from fastmatte.arrays import Alpha, AnyAlpha, Colour, Image, PixelFormat, Size
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
+from fastmatte.device import DevicePipeline, on_device, why_on_processor
 from fastmatte.engines import (
     COMPILERS,
     ENGINES,
+    DeviceEngine,
     Engine,
     EngineName,
     Precision,
@@ -26,10 +28,11 @@ from fastmatte.engines import (
     open_engine,
 )
 from fastmatte.engines.engine_file import SUFFIX
+from fastmatte.errors import EngineError
 from fastmatte.graph import read_signature, require_external_data_inside
 from fastmatte.guidance import BAND, MOST_BAND, Guidance, make_trimap
 from fastmatte.live import LiveStream
-from fastmatte.matte import Matte
+from fastmatte.matte import ForegroundSource, Matte
 from fastmatte.models import Commercial, Family, KnownModel, ModelSpec, choose_family
 from fastmatte.models.family import COMMON_FRAME, Mode, Normalisation, Runner
 from fastmatte.models.store import recognised, require_commercial, resolve
@@ -41,6 +44,9 @@ from fastmatte.serving import Progress, Serving
 from fastmatte.shots import SceneSkip
 from fastmatte.smoothing import Smoothing, SmoothingName
 from fastmatte.stream import Stream
+
+if TYPE_CHECKING:
+    from fastmatte import cuda
 
 #: Runners kept for the next call. Each holds the tensors of one input size; photographs of ever new
 #: sizes through a network that takes any size would otherwise keep memory for all of them.
@@ -61,6 +67,8 @@ class MatterInfo:
     trimap_from:   what really runs to make a trimap where none is given.
     normalisation: what becomes of pixels: (pixel * scale - mean) / std.
     engine_reason: why it is this engine: what those said that "auto" prefers.
+    graph:         how frames are run on a GPU: by one launch each, or why not; None for engines on
+                   a processor.
     building:      what is being built in the background to take over, or why it could not be; None
                    for nothing.
     input_shape:   of the graph's first input; None where it follows the frame.
@@ -81,6 +89,7 @@ class MatterInfo:
     engine: str
     engine_reason: str
     engine_version: str
+    graph: str | None
     building: str | None
     device: str
     precision: str
@@ -102,14 +111,19 @@ class Matter:
     family:    one of fastmatte.models.FAMILIES; None recognises it from the graph.
     engine:    "onnxruntime" or "openvino"; "auto" for the first that is installed and can load the
                model: OpenVINO, then ONNX Runtime. "tensorrt" builds an engine of an ONNX file, for
-               one input size, proves it as fm.build does, and keeps it for the next time.
+               one input size, proves it as fm.build does, and keeps it for the next time. "cuda"
+               is ONNX Runtime's on an NVIDIA GPU.
     precision: "fp32", also for "auto"; "bf16" or "fp16" for what fm.check proved good enough, on
                OpenVINO and where the processor has instructions for it. For "tensorrt" "auto" is
                the fastest that passes the proof.
-    while_building: "onnxruntime" or "openvino" to serve while an engine is built in the background,
-               which takes minutes the first time, and then switch; None to wait for it. Streams
-               switch at their next frame, those with recurrent state where it starts afresh.
+    while_building: "onnxruntime", "openvino" or "cuda" to serve while an engine is built in the
+               background, which takes minutes the first time, and then switch; None to wait for it.
+               Streams switch at their next frame, those with recurrent state where it starts
+               afresh.
                info.building says how it goes, wait_for_engine() waits.
+    strict:    refuse what would run otherwise than it should: on "tensorrt" and "cuda" frames that
+               are fed and read on the processor, frames that no CUDA graph runs, and, on "cuda",
+               parts of the network that are left to the processor.
     size:      (height, width) of the network's input; None for the family's own rule.
     refine:    "guided" for full-resolution edges along the frame's own, "none" for plain
                interpolation, or a Refine with its parameters. Nothing is refined where the network
@@ -153,7 +167,8 @@ class Matter:
         tile: int | Literal["auto", "none"] = "auto",
         trimap_from: str | Path | ModelSpec | Matter | None = None,
         trimap_radius: float | None = None,
-        while_building: Literal["onnxruntime", "openvino"] | None = None,
+        while_building: Literal["onnxruntime", "openvino", "cuda"] | None = None,
+        strict: bool = False,
     ) -> None:
         chosen_refine = _refine_of(refine)
         if mode not in ("fast", "reference"):
@@ -168,6 +183,8 @@ class Matter:
         require_external_data_inside(path)
         builds = engine in COMPILERS and path.suffix != SUFFIX
         _require_while_building(while_building, builds=builds)
+        if strict and while_building is not None:
+            raise ValueError(f"strict: expected False while {while_building} serves, got True")
         recognised_by = ""
         if builds:
             # What is missing is said now, and both engines see frames at one size.
@@ -187,11 +204,15 @@ class Matter:
                     spec, engine=engine, precision=precision, threads=threads, progress=told
                 )
                 kind, seen = "auto", replace(spec, downsample_ratio=None)
-            opened, reason = open_engine(file, engine=name, precision=kind, threads=threads)
+            opened, reason = open_engine(
+                file, engine=name, precision=kind, threads=threads, strict=strict
+            )
             family_found, why = choose_family(seen, opened.signature)
             tiling = _tiling_of(family_found, opened, seen, tile, threads, mode)
             refined = None if mode == "reference" else chosen_refine
-            pipeline = Pipeline(opened, family_found, seen, mode, refined, threads, tiling)
+            pipeline = on_device(
+                Pipeline(opened, family_found, seen, mode, refined, threads, tiling), strict=strict
+            )
             return pipeline, reason, recognised_by if builds else why
 
         pipeline, self._engine_reason, self._reason = load(None)
@@ -226,7 +247,7 @@ class Matter:
         engine: EngineName,
         precision: Precision,
         commercial_only: bool,
-        while_building: Literal["onnxruntime", "openvino"] | None,
+        while_building: Literal["onnxruntime", "openvino", "cuda"] | None,
     ) -> Matter | None:
         """Return the network that makes trimaps, run as this one where it is not ready."""
         if model is None:
@@ -307,6 +328,7 @@ class Matter:
             engine=engine.name,
             engine_reason=self._engine_reason,
             engine_version=engine.version,
+            graph=_graph_of(pipeline),
             building=self._serving.state,
             device=engine.device,
             precision=engine.precision,
@@ -475,6 +497,52 @@ class Matter:
         )
         return stream if deadline_ms is None else LiveStream(stream, deadline_ms)
 
+    def pipeline(
+        self,
+        frame_size: Size,
+        *,
+        result: Literal["alpha", "cutout", "composite"] = "composite",
+        background: Colour | Image = (0, 0, 0),
+        foreground: ForegroundSource = "estimated",
+        pixel_format: Literal["rgb", "bgr"] = "rgb",
+        overlap: bool = True,
+        results: Literal["host", "device"] = "host",
+    ) -> cuda.Pipeline:
+        """Return the shortest way on a GPU: frames in, finished results out, in order.
+
+        Nothing but frames and results moves: one CUDA graph uploads a frame, computes the one
+        before and downloads an older result, all at once. It keeps recurrent state; there is no
+        smoothing, and no shots are looked for: reset() where one ends.
+
+        frame_size:   (H, W) of all frames, (H, W, 3) uint8 in the order of pixel_format: NumPy
+                      arrays, or arrays of any library on the GPU.
+        result:       "alpha", (H, W) uint8; "cutout", (H, W, 4); "composite", (H, W, 3).
+        background:   of composites, a colour or an (H, W, 3) uint8 image.
+        foreground:   "estimated", the network's own where it gives any, or "image", the frame's.
+        overlap:      False is done with a frame before it takes the next: less delay, fewer frames.
+        results:      "device" leaves them there.
+
+        Raises EngineError for an engine that is not on a GPU, for a family that the processor feeds
+        and reads, and where a strict Matter gets no graph; DeviceMemoryError.
+        """
+        serving = self._pipeline
+        if not isinstance(serving, DevicePipeline):
+            reason = f"{serving.engine.name} runs on {serving.engine.device}"
+            if isinstance(serving.engine, DeviceEngine):
+                reason = str(why_on_processor(serving))
+            raise EngineError(f"pipeline: expected a network on a GPU as a whole: {reason}")
+        if foreground not in ("estimated", "image"):
+            raise ValueError(f"foreground: expected 'estimated' or 'image', got {foreground!r}")
+        return serving.frames(
+            frame_size,
+            pixel_format,
+            result=result,
+            background=background,
+            foreground=foreground,
+            overlap=overlap,
+            results=results,
+        )
+
     def _guidance(
         self,
         colours: Image,
@@ -575,6 +643,14 @@ def _sizes_of(pipeline: Pipeline) -> str:
         return pipeline.family.sizes
     [(height, width)] = sizes
     return f"{height} x {width}"
+
+
+def _graph_of(pipeline: Pipeline) -> str | None:
+    if isinstance(pipeline, DevicePipeline):
+        return pipeline.capture.outcome
+    if not isinstance(pipeline.engine, DeviceEngine):
+        return None
+    return f"none, frames are fed and read on the processor: {why_on_processor(pipeline)}"
 
 
 def _notes_on(pipeline: Pipeline) -> Iterator[str]:

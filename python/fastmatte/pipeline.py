@@ -200,16 +200,19 @@ class Pipeline:
         except EngineError as error:
             raise self._told(error, (colours.shape[0], colours.shape[1])) from error
         except ValueError as error:
-            raise ModelError(
-                f"{self.spec.path}: the network's output is no alpha ({error}). "
-                f"Was family {self.family.name!r} the right one to read it?"
-            ) from error
+            raise self._no_alpha(error) from error
         return start
 
     def _finish(self, alpha: Alpha, colours: Image, guidance: Image | None, out: AnyAlpha) -> None:
         enlarge(self.refine, colours, alpha, out, self.threads)
         if self.mode == "fast" and self.family.guidance == "trimap" and guidance is not None:
             set_known(out, guidance)
+
+    def _no_alpha(self, error: Exception) -> ModelError:
+        return ModelError(
+            f"{self.spec.path}: the network's output is no alpha ({error}). "
+            f"Was family {self.family.name!r} the right one to read it?"
+        )
 
     def _told(self, error: EngineError, frame: Size) -> EngineError:
         """Add to what an engine says the frame's size, which is what a caller can change."""

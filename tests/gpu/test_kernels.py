@@ -45,6 +45,27 @@ def test_cutout_equals_oracle(cuda, data, size):
     np.testing.assert_array_equal(guarded.result(), oracles.cutout(foreground, alpha))
 
 
+@each_device
+@given(data=st.data(), size=sizes, order=st.sampled_from(["rgb", "bgr"]))
+def test_from_tensor_equals_oracle(cuda, data, size, order):
+    tensor = data.draw(arrays((1, 3, *size), np.float32)) * np.float32(1.5) - np.float32(0.25)
+    tensor = np.ascontiguousarray(tensor)
+    for values in (tensor, tensor.astype(np.float16)):
+        guarded = Guarded(cuda, (*size, 3), np.uint8)
+        cuda.from_tensor(cuda.to_device(values), pixel_format=order, out=guarded.out)
+        expected = oracles.from_tensor(values.astype(np.float32), order)
+        np.testing.assert_array_equal(guarded.result(), expected)
+
+
+def test_from_tensor_takes_planes_alone(cuda):
+    for values, error in (
+        (np.zeros((1, 4, 5, 6), np.float32), ValueError),
+        (np.zeros((1, 3, 5, 6), np.uint8), TypeError),
+    ):
+        with pytest.raises(error, match=r"tensor: expected \(1, 3, H, W\) float32"):
+            cuda.from_tensor(cuda.to_device(values))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_rows_that_lie_in_whole_words(cuda, width, dtype):

@@ -6,6 +6,7 @@ import fastmatte as fm
 import numpy as np
 import oracles
 import pytest
+from device import View
 
 SIZE, FRAME = (24, 32), (50, 70)
 
@@ -129,16 +130,119 @@ def test_every_way_to_hand_over_a_frame_and_take_a_result(cuda, overlap):
 
 def test_float16_networks(cuda):
     """Alpha of half precision, from a network that takes it."""
+    half = cuda.to_device(np.full((*SIZE, 2), (0, 56), np.uint8))  # 0x3800 is 0.5
 
     def network(tensor, alpha, stream, slot):
         assert tensor.shape == (1, 3, *SIZE)
         assert tensor.dtype == alpha.dtype == "float16"
+        shape = (2 * SIZE[0], SIZE[1])
+        out = View(alpha, shape, None, dtype="|u1")
+        cuda.resize(View(half, shape, None), shape, filter="nearest", out=out, stream=stream)
 
     pipeline = cuda.Pipeline(
         network, frame_size=FRAME, size=SIZE, dtype="float16", alpha_dtype="float16", refine=None
     )
     pipeline.submit(frames(1)[0])
-    assert pipeline.result().shape == FRAME
+    assert (pipeline.result() == 128).all()
+
+
+def test_what_is_no_alpha_is_refused_and_the_next_is_not(cuda):
+    values = iter([2.0, np.nan, 0.25])
+    value = cuda.to_device(np.full(SIZE, next(values), np.float32))
+
+    def network(tensor, alpha, stream, slot):
+        out = View(alpha, SIZE, None)
+        cuda.resize(value, SIZE, filter="nearest", out=out, stream=stream)
+
+    for graph in (True, False):
+        pipeline = cuda.Pipeline(network, frame_size=FRAME, size=SIZE, graph=graph)
+        for number, message in ((2, "got 2"), (np.nan, "got -?nan"), (0.25, None)):
+            value.write(np.full(SIZE, number, np.float32), None)
+            pipeline.submit(frames(1)[0])
+            if message is None:
+                assert (pipeline.result() == 64).all()
+                continue
+            with pytest.raises(fm.ModelError, match=f"output: expected alpha in .*{message}"):
+                pipeline.result()
+
+
+def test_layouts_channels_and_sides_of_a_network(cuda):
+    """nhwc, alpha the second of two channels, as logits, of half the size."""
+    half = (SIZE[0] // 2, SIZE[1] // 2)
+    logits = np.random.default_rng(2).normal(0, 2, (1, *half, 2)).astype(np.float32)
+    made = cuda.to_device(logits)
+    seen = []
+
+    def network(tensor, alpha, stream, slot):
+        assert tensor.shape == (1, *SIZE, 3)
+        assert alpha.shape == (1, *half, 2)
+        shape = (half[0], 2 * half[1])
+        out = View(alpha, shape, None)
+        cuda.resize(View(made, shape, None), shape, filter="nearest", out=out, stream=stream)
+        seen.append(tensor)
+
+    pipeline = cuda.Pipeline(
+        network,
+        frame_size=FRAME,
+        size=SIZE,
+        layout="nhwc",
+        alpha_shape=(1, *half, 2),
+        alpha_channel=1,
+        activation="sigmoid",
+        result_dtype="float32",
+        refine=None,
+        overlap=False,
+    )
+    frame = frames(1)[0]
+    pipeline.submit(frame)
+    result = pipeline.result()
+    alpha = 1 / (1 + np.exp(-logits[0, ..., 1].astype(np.float64)))
+    expected = np.clip(oracles.resize(alpha.astype(np.float32), FRAME, "bilinear"), 0, 1)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=2e-6)
+    tensor = fm.kernels.to_tensor(frame, SIZE, layout="nhwc")
+    np.testing.assert_allclose(seen[0].numpy(), tensor, rtol=0, atol=1e-5)
+
+
+def test_alpha_of_the_frames_size_stays_as_it_is(cuda):
+    values = np.random.default_rng(1).random(FRAME, np.float32)
+    made = cuda.to_device(values)
+
+    def network(tensor, alpha, stream, slot):
+        out = View(alpha, FRAME, None)
+        cuda.resize(made, FRAME, filter="nearest", out=out, stream=stream)
+
+    for dtype, expected in (("float32", values), ("uint8", np.floor(values * 255 + 0.5))):
+        pipeline = cuda.Pipeline(network, frame_size=FRAME, size=FRAME, result_dtype=dtype)
+        pipeline.submit(frames(1)[0])
+        np.testing.assert_array_equal(pipeline.result(), expected.astype(dtype))
+
+
+def test_states_and_colours_of_a_networks_own(cuda):
+    planes = np.random.default_rng(1).random((1, 3, *FRAME), np.float32)
+    own, state = cuda.to_device(planes), cuda.to_device(np.full((4, 5), 7, np.float32))
+    options = {"frame_size": FRAME, "size": SIZE, "result": "cutout", "foreground": "network"}
+    pipeline = cuda.Pipeline(Network(cuda), own_foreground=own, states=[state], **options)
+    pipeline.synchronize()
+    assert not state.numpy().any()
+    frame = np.full((*FRAME, 3), 255, np.uint8)
+    pipeline.submit(frame)
+    colours = oracles.from_tensor(planes, "rgb")
+    np.testing.assert_array_equal(pipeline.result()[..., :3], colours)
+    state.write(np.full((4, 5), 9, np.float32), None)
+    pipeline.reset()
+    pipeline.synchronize()
+    assert not state.numpy().any()
+    for change, error, message in (
+        ({"own_foreground": None}, TypeError, "own_foreground: expected an array of"),
+        ({"own_foreground": state}, ValueError, r"own_foreground: expected \(1, 3, 50, 70\)"),
+        ({"states": [planes]}, TypeError, "states: expected an array of fastmatte.cuda.empty"),
+        ({"alpha_shape": (1, 24, 32)}, ValueError, r"alpha_shape: expected \(1, C, h, w\)"),
+        ({"alpha_channel": 1}, ValueError, "alpha_channel: expected an integer from 0 to 0"),
+        ({"result_dtype": "float32"}, ValueError, "result_dtype: expected 'uint8'"),
+    ):
+        arguments = {"own_foreground": own, **options, **change}
+        with pytest.raises(error, match=message):
+            cuda.Pipeline(Network(cuda), **arguments)
 
 
 def test_too_many_frames_and_too_few_are_refused(cuda):

@@ -165,6 +165,8 @@ def _model_rows(document: dict[str, Any]) -> Iterable[tuple[str, str]]:
     engine = f"{document['engine']} {document['engine_version']}"
     yield "engine", f"{engine} ({document['engine_reason']})"
     yield "device", document["device"]
+    if document["graph"] is not None:
+        yield "graph", document["graph"]
     yield "precision", document["precision"]
     yield "refine", ", ".join(f"{k} {v}" for k, v in refine.items()) if refine else "none"
     yield "threads", str(document["threads"])

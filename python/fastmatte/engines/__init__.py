@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from fastmatte.engines import onnxruntime, openvino, tensorrt
+from fastmatte.engines import onnxruntime, onnxruntime_cuda, openvino, tensorrt
 from fastmatte.engines.base import (
     Binding,
     Compiler,
+    DeviceEngine,
     Engine,
     EngineKind,
     Signature,
@@ -21,15 +22,16 @@ from fastmatte.engines.base import (
 from fastmatte.engines.engine_file import SUFFIX
 from fastmatte.errors import EngineError, FastmatteError, ModelError
 
-EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
+EngineName = Literal["auto", "onnxruntime", "openvino", "cuda", "tensorrt"]
 Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
 
 #: In the order in which engine="auto" prefers them. On an x86-64 server OpenVINO in fp32 took from
 #: half to all of the time that ONNX Runtime took for all networks but one: bench/study_engines.py.
-#: tensorrt runs what was built for it, and nothing else runs that.
+#: tensorrt runs what was built for it, and nothing else runs that; cuda is asked for by name.
 ENGINES: dict[str, EngineKind] = {
     "openvino": openvino,
     "onnxruntime": onnxruntime,
+    "cuda": onnxruntime_cuda,
     "tensorrt": tensorrt,
 }
 #: Those that run files which have to be built of ONNX files.
@@ -40,6 +42,7 @@ __all__ = [
     "ENGINES",
     "Binding",
     "Compiler",
+    "DeviceEngine",
     "Engine",
     "EngineKind",
     "EngineName",
@@ -50,8 +53,12 @@ __all__ = [
 ]
 
 
-def open_engine(path: Path, *, engine: str, precision: str, threads: int) -> tuple[Engine, str]:
+def open_engine(
+    path: Path, *, engine: str, precision: str, threads: int, strict: bool = False
+) -> tuple[Engine, str]:
     """Load a model with the engine named; for "auto" with the first that is installed and can.
+
+    strict: whether to refuse an engine that leaves a part of the model to another device.
 
     Returns the engine, and why it is this one.
     Raises ValueError for an unknown name, EngineError for one that is not installed or cannot
@@ -64,9 +71,11 @@ def open_engine(path: Path, *, engine: str, precision: str, threads: int) -> tup
         expected = ", ".join(map(repr, get_args(Precision)))
         raise ValueError(f"precision: expected one of {expected}, got {precision!r}")
     if engine != "auto":
-        return ENGINES[engine].open(path, precision=precision, threads=threads), "said by hand"
+        return ENGINES[engine].open(
+            path, precision=precision, threads=threads, strict=strict
+        ), "said by hand"
     if path.suffix == SUFFIX:
-        opened = ENGINES["tensorrt"].open(path, precision=precision, threads=threads)
+        opened = ENGINES["tensorrt"].open(path, precision=precision, threads=threads, strict=strict)
         return opened, "what the file is for"
     passed: list[FastmatteError] = []
     for name, kind in ENGINES.items():
@@ -77,7 +86,7 @@ def open_engine(path: Path, *, engine: str, precision: str, threads: int) -> tup
             passed.append(EngineError(reservation))
             continue
         try:
-            opened = kind.open(path, precision=precision, threads=threads)
+            opened = kind.open(path, precision=precision, threads=threads, strict=strict)
         except FastmatteError as error:
             passed.append(error)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from fastmatte.arrays import Array
 from fastmatte.engines.engine_file import Machine
@@ -95,6 +95,33 @@ class Engine(Protocol):
         """
 
 
+#: Enqueues a run: addresses on the GPU of inputs and outputs by name, and that of a stream.
+Enqueue = Callable[[Mapping[str, int], int], None]
+
+
+@runtime_checkable
+class DeviceEngine(Protocol):
+    """An engine whose tensors lie in a GPU's memory: fastmatte.cuda's Pipeline goes around it.
+
+    gpu:          fastmatte.cuda.
+    why_no_graph: why its runs cannot be captured in a CUDA graph, None where they can.
+    """
+
+    gpu: Any
+    why_no_graph: str | None
+
+    def enqueuer(
+        self, tensors: Mapping[str, TensorInfo], constants: Mapping[str, Array]
+    ) -> Enqueue:
+        """Return what enqueues a run, with memory of its own for all that is inside.
+
+        tensors:   those whose addresses it will be given, with all sides known.
+        constants: inputs that stay as they are, by name, as arrays of the host.
+
+        Raises EngineError, with the bytes wanted and free where they are too few.
+        """
+
+
 @dataclass(frozen=True)
 class Compiled:
     """What a library that builds engines made of a graph.
@@ -117,8 +144,11 @@ class EngineKind(Protocol):
     def reservation(self, path: Path) -> str | None:
         """Say why "auto" should leave a file to another engine, None where it need not."""
 
-    def open(self, path: Path, *, precision: str, threads: int) -> Engine:
+    def open(self, path: Path, *, precision: str, threads: int, strict: bool = False) -> Engine:
         """Load a model.
+
+        strict: whether to refuse one of which a part would run elsewhere than on the engine's
+                device.
 
         Raises ModelError for an unusable file, EngineError for what the engine cannot do.
         """

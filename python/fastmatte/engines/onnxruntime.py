@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ def reservation(path: Path) -> str | None:
     return None
 
 
-def open(path: Path, *, precision: str, threads: int) -> OnnxRuntime:
+def open(path: Path, *, precision: str, threads: int, strict: bool = False) -> OnnxRuntime:
     """Load an ONNX file for the CPU."""
     if precision not in ("auto", "fp32"):
         raise EngineError(f"onnxruntime on the CPU runs fp32 here, not {precision}")
@@ -53,6 +53,13 @@ def open(path: Path, *, precision: str, threads: int) -> OnnxRuntime:
         import onnxruntime
     except ImportError as error:
         raise EngineError(f"onnxruntime is not installed ({error}): {requirement}") from error
+    options, batches = prepared(onnxruntime, path, threads)
+    session = loaded(onnxruntime, path, options, ["CPUExecutionProvider"])
+    return OnnxRuntime(session, onnxruntime.__version__, threads, batches)
+
+
+def prepared(onnxruntime: Any, path: Path, threads: int) -> tuple[Any, dict[str, str]]:
+    """Return options of a session for frames that come one by one, and the batches it has open."""
     from fastmatte.graph.signature import read_signature  # engines lie below graph
 
     options = onnxruntime.SessionOptions()
@@ -65,16 +72,22 @@ def open(path: Path, *, precision: str, threads: int) -> OnnxRuntime:
         declared = read_signature(path)
     except ModelError:
         declared = Signature((), ())  # ONNX Runtime says better what is wrong with it
-    # Frames come one by one. Where the batch is open, ONNX Runtime does without layouts that it
-    # only uses for shapes it knows: MediaPipe's selfie network takes a sixth longer.
+    # Where the batch is open, ONNX Runtime does without layouts that it only uses for shapes it
+    # knows: MediaPipe's selfie network takes a sixth longer.
     batches = _batches(declared)
     for name in set(batches.values()):
         options.add_free_dimension_override_by_name(name, 1)
+    return options, batches
+
+
+def loaded(
+    onnxruntime: Any, path: Path, options: Any, providers: Sequence[object]
+) -> onnxruntime.InferenceSession:
+    """Return a session of a file; raise ModelError in ONNX Runtime's words."""
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:
         raise ModelError(f"{path}: ONNX Runtime cannot load it: {_first_line(error)}") from error
-    return OnnxRuntime(session, onnxruntime.__version__, threads, batches)
 
 
 class OnnxRuntime:
@@ -123,7 +136,7 @@ class OnnxRuntime:
         try:
             return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))
         except Exception as error:
-            raise _failure(error) from error
+            raise failure(error) from error
 
 
 class Bound:
@@ -146,14 +159,14 @@ class Bound:
                 for name, array in arrays.items():
                     bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         except Exception as error:
-            raise _failure(error) from error
+            raise failure(error) from error
 
     def run(self) -> None:
         """Run the session on the bound arrays."""
         try:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:
-            raise _failure(error) from error
+            raise failure(error) from error
 
 
 def _batches(declared: Signature) -> dict[str, str]:
@@ -179,8 +192,18 @@ def _first_line(error: Exception) -> str:
     return re.sub(r"^\[ONNXRuntimeError\] : \d+ : ", "", str(error).strip()).split("\n")[0]
 
 
-def _failure(error: Exception) -> EngineError:
+def failure(error: Exception) -> EngineError:
+    """Return what ONNX Runtime raised, in its own words."""
     return EngineError(f"onnxruntime: {_first_line(error)}")
 
 
-__all__ = ["OnnxRuntime", "open", "requirement", "reservation", "version"]
+__all__ = [
+    "OnnxRuntime",
+    "failure",
+    "loaded",
+    "open",
+    "prepared",
+    "requirement",
+    "reservation",
+    "version",
+]

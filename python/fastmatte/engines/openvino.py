@@ -55,7 +55,7 @@ def reservation(path: Path) -> str | None:
     return "openvino rounds a quantised graph otherwise than onnxruntime" if rounds else None
 
 
-def open(path: Path, *, precision: str, threads: int) -> OpenVino:
+def open(path: Path, *, precision: str, threads: int, strict: bool = False) -> OpenVino:
     """Load an ONNX file for the CPU."""
     if version() is None:
         raise EngineError(f"openvino is not installed: {requirement}")

@@ -7,15 +7,15 @@ are fastmatte.cuda's. What one end of these versions lacks is asked for by prese
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastmatte.arrays import Array
-from fastmatte.engines.base import Compiled, Signature, TensorInfo, require_bindable
+from fastmatte.engines.base import Compiled, Enqueue, Signature, TensorInfo, require_bindable
 from fastmatte.engines.engine_file import SUFFIX, EngineFacts, Machine, read_engine
+from fastmatte.engines.gpu import Bound, gpu_for
 from fastmatte.errors import EngineError, ModelError
 
 requirement = "pip install tensorrt"
@@ -94,8 +94,6 @@ WORKSPACE_BYTES = 2 << 30
 MOST_OF_TOPK = 3840
 
 Progress = Callable[[str, float], None]
-#: Addresses by name, and a stream's.
-Enqueue = Callable[[Mapping[str, int], int], None]
 
 
 def version() -> str | None:
@@ -117,7 +115,7 @@ def reservation(path: Path) -> str | None:
     return "tensorrt runs what `fastmatte build` made"
 
 
-def open(path: Path, *, precision: str, threads: int) -> TensorRt:
+def open(path: Path, *, precision: str, threads: int, strict: bool = False) -> TensorRt:
     """Load an engine file for the GPU that is there.
 
     An engine file is machine code: load none from where you would not run a program from.
@@ -219,6 +217,8 @@ class TensorRt:
 
     name = "tensorrt"
     sizes_kept = 1
+    #: A static engine's run is the same work each time.
+    why_no_graph = None
 
     def __init__(
         self,
@@ -234,7 +234,7 @@ class TensorRt:
         self.device = facts.machine.gpu
         self.precision = facts.precision
         self.threads = threads
-        self._gpu = gpu
+        self.gpu = gpu
         self._log = log
         # The engine is good as long as its runtime is.
         self._runtime = runtime
@@ -257,25 +257,30 @@ class TensorRt:
     ) -> Bound:
         """Give the engine memory on the GPU, and tie arrays to it."""
         require_bindable(self.signature, inputs, outputs)
-        return Bound(self._gpu, self.enqueuer(), self.signature, inputs, outputs)
+        both = (*self.signature.inputs, *self.signature.outputs)
+        tensors = {t.name: t for t in both if t.name in inputs or t.name in outputs}
+        return Bound(self.gpu, self.enqueuer(tensors, {}), inputs, outputs)
 
-    def enqueuer(self) -> Enqueue:
-        """Return what enqueues a run, with memory for activations of its own.
-
-        It takes the address on the GPU of every input and output, by name, and that of a stream:
-        what fastmatte.cuda's Pipeline captures into its graph.
-
-        Raises EngineError with the bytes wanted and free where they are too few.
-        """
+    def enqueuer(
+        self, tensors: Mapping[str, TensorInfo], constants: Mapping[str, Array]
+    ) -> Enqueue:
+        """Return what enqueues a run, with memory for activations of its own."""
         engine = self._engine
         context = engine.create_execution_context()
         if context is None:
             newer = hasattr(engine, "device_memory_size_v2")
             wanted = engine.device_memory_size_v2 if newer else engine.device_memory_size
-            free = self._gpu.free_memory()
+            free = self.gpu.free_memory()
             raise self._log.failure(f"it wants {wanted} bytes on the GPU, of which {free} are free")
+        kept = {name: self.gpu.to_device(array) for name, array in constants.items()}
+        # Outputs that nobody wants need memory all the same.
+        for tensor in self.signature.outputs:
+            if tensor.name not in tensors:
+                kept[tensor.name] = self.gpu.empty(tensor.shape, tensor.dtype)
+        for name, array in kept.items():
+            context.set_tensor_address(name, array.ptr)
 
-        def enqueue(addresses: Mapping[str, int], stream: int) -> None:
+        def enqueue(addresses: Mapping[str, int], stream: int, kept: object = kept) -> None:
             for name, address in addresses.items():
                 context.set_tensor_address(name, address)
             if not context.execute_async_v3(stream):
@@ -293,38 +298,6 @@ class TensorRt:
         }
         self.bind(inputs, outputs).run()
         return outputs
-
-
-class Bound:
-    """Arrays of the host, and the stream on which they travel to the GPU and back."""
-
-    def __init__(
-        self,
-        gpu: Any,
-        enqueue: Enqueue,
-        signature: Signature,
-        inputs: Mapping[str, Array],
-        outputs: Mapping[str, Array],
-    ) -> None:
-        self._gpu = gpu
-        self._enqueue = enqueue
-        self._stream = gpu.Stream()
-        self._inputs, self._outputs = dict(inputs), dict(outputs)
-        # Outputs that nobody wants need memory all the same.
-        self._results = {
-            tensor.name: gpu.empty(tensor.shape, tensor.dtype, stream=self._stream)
-            for tensor in signature.outputs
-        }
-
-    def run(self) -> None:
-        """Upload, run, download, and wait."""
-        stream = self._stream
-        given = {n: self._gpu.to_device(a, stream=stream) for n, a in self._inputs.items()}
-        arrays = given | self._results
-        self._enqueue({name: array.ptr for name, array in arrays.items()}, stream.ptr)
-        for name, array in self._outputs.items():
-            np.copyto(array, self._results[name].numpy(stream=stream))
-        stream.synchronize()
 
 
 class Log:
@@ -368,22 +341,8 @@ def _tensorrt() -> Any:
 
 
 def _gpu() -> Any:
-    """Return fastmatte.cuda; raise EngineError where it, a driver or a GPU is missing.
-
-    All that is used of it: missing(), devices() and free_memory(); Stream(), which has ptr and
-    synchronize(); empty() and to_device(), whose arrays have ptr and numpy().
-    """
-    try:
-        cuda = import_module("fastmatte.cuda")
-    except ImportError as error:
-        raise EngineError(
-            f"tensorrt needs fastmatte built with CUDA, and this one is not ({error}): install it "
-            "where nvcc is found"
-        ) from error
-    lacking = cuda.missing()
-    if lacking is not None:
-        raise EngineError(f"tensorrt needs a GPU: {lacking}")
-    return cuda
+    """Return fastmatte.cuda; raise EngineError where it, a driver or a GPU is missing."""
+    return gpu_for("tensorrt")
 
 
 def _refused(parser: Any) -> str:

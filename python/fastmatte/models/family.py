@@ -6,7 +6,7 @@ Families see tensors and sizes, never an engine's own objects.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from fastmatte.arrays import Alpha, Array, Image, Layout, PixelFormat, Size, Tensor
@@ -95,6 +95,31 @@ class Recurrent(Protocol):
         """Go on from what memory() gave, of a runner for frames of the same size."""
 
 
+@dataclass(frozen=True)
+class DevicePlan:
+    """How a frame becomes a network's tensors, and they alpha, as data: what runs on a GPU.
+
+    tensors:       all that the network is given and asked for, by name, with every side known.
+    image:         the input that the frame is laid out in, in this layout.
+    alpha:         the output with alpha in it, in the same layout, and the channel that it is.
+    activation:    "sigmoid" where that is logits.
+    foreground:    the output that has colours of its own, (1, 3, H, W) of the frame's size.
+    states:        inputs, zero for a first frame, and the outputs that are the next frame's.
+    constants:     inputs that stay as they are.
+    """
+
+    tensors: Mapping[str, TensorInfo]
+    image: str
+    layout: Layout
+    normalisation: Normalisation
+    alpha: str
+    alpha_channel: int = 0
+    activation: Literal["none", "sigmoid"] = "none"
+    foreground: str | None = None
+    states: tuple[tuple[str, str], ...] = ()
+    constants: Mapping[str, Array] = field(default_factory=dict)
+
+
 class Family(Protocol):
     """One family: the only place that knows its names, sizes and normalisation."""
 
@@ -156,13 +181,23 @@ class Family(Protocol):
         Raises ValueError where the graph has not the inputs and outputs of the family.
         """
 
+    @property
+    def fits_device(self) -> bool:
+        """Whether device_plan() says all there is; else the processor feeds and reads it."""
 
-def input_filter(image: Image, size: Size) -> Literal["area", "bilinear"]:
-    """Return how an image is resampled for the network: by area unless a side grows.
+    def device_plan(self, engine: Engine, spec: ModelSpec, size: Size) -> DevicePlan:
+        """Return what a GPU needs to know to do what a runner for input of this size does.
+
+        Raises as runner() does.
+        """
+
+
+def input_filter(frame: Size, size: Size) -> Literal["area", "bilinear"]:
+    """Return how a frame is resampled for the network: by area unless a side grows.
 
     Growing by area repeats pixels, and the network would see the steps.
     """
-    grows = size[0] > image.shape[0] or size[1] > image.shape[1]
+    grows = size[0] > frame[0] or size[1] > frame[1]
     return "bilinear" if grows else "area"
 
 

@@ -14,6 +14,7 @@ from fastmatte.engines.base import Engine, Signature, TensorInfo
 from fastmatte.guidance import Guidance
 from fastmatte.models import family
 from fastmatte.models.family import (
+    DevicePlan,
     Mode,
     Normalisation,
     channels_of,
@@ -132,17 +133,53 @@ class Feedforward:
 
         whole: False for windows of a frame, whose pixels are taken as they are.
         """
-        if not self.layout(engine.signature):
-            wanted = "one image of RGB and trimap" if self.takes_channel else "one RGB image"
-            if self.inputs:
-                wanted = f"inputs {' and '.join(self.inputs)}"
-            raise ValueError(
-                f"family: {self.name} needs {wanted} (float32 or float16), the graph has\n"
-                f"{engine.signature}"
-            )
+        self._require_layout(engine.signature)
         if mode == "reference" and self.reference is not None:
             return ReferenceRunner(self, self.reference, engine, spec, threads)
         return Runner(self, engine, spec, size, threads, whole=whole)
+
+    @property
+    def fits_device(self) -> bool:
+        """Whether an image, stretched to the network's size, is all it needs and alpha all else."""
+        return self.guidance is None and self.fit == "stretch" and self.foreground is None
+
+    def device_plan(self, engine: Engine, spec: ModelSpec, size: Size) -> DevicePlan:
+        """Return the image and alpha."""
+        signature = engine.signature
+        layout = self._require_layout(signature)
+        [image], alpha = self.tensors(signature), self.output(signature)
+        channels = channels_of(alpha, layout)
+        depth = channels if isinstance(channels, int) else self.alpha_channel + 1
+        half = tuple(side // self.stride for side in size)
+        sides = {image: (3, *size), alpha: (depth, *half)}
+        tensors = {
+            tensor.name: TensorInfo(
+                tensor.name,
+                tensor.dtype,
+                (1, first, *rest) if layout == "nchw" else (1, *rest, first),
+            )
+            for tensor, (first, *rest) in sides.items()
+        }
+        return DevicePlan(
+            tensors,
+            image.name,
+            layout,
+            self.normalisation.overridden_by(spec),
+            alpha.name,
+            self.alpha_channel,
+            self.activation,
+        )
+
+    def _require_layout(self, signature: Signature) -> Layout:
+        layout = self.layout(signature)
+        if layout:
+            return layout
+        wanted = "one image of RGB and trimap" if self.takes_channel else "one RGB image"
+        if self.inputs:
+            wanted = f"inputs {' and '.join(self.inputs)}"
+        raise ValueError(
+            f"family: {self.name} needs {wanted} (float32 or float16), the graph has\n{signature}"
+        )
 
     @property
     def takes_channel(self) -> bool:
@@ -291,7 +328,7 @@ class Runner:
         kernels.to_tensor(
             image,
             None if image.shape[:2] == self._content else self._content,
-            filter=input_filter(image, self._content),
+            filter=input_filter(image.shape[:2], self._content),
             scale=self._normalisation.scale,
             mean=self._normalisation.mean,
             std=self._normalisation.std,

@@ -8,9 +8,10 @@ import numpy as np
 
 from fastmatte import kernels
 from fastmatte.arrays import AnyTensor, Array, Image, PixelFormat, Size
-from fastmatte.engines.base import Binding, Engine, Signature
+from fastmatte.engines.base import Binding, Engine, Signature, TensorInfo
 from fastmatte.models.family import (
     ZERO_TO_ONE,
+    DevicePlan,
     Mode,
     chosen_size,
     input_filter,
@@ -38,6 +39,7 @@ class Rvm:
     normalisation = ZERO_TO_ONE
     guidance = None
     recurrent = True
+    fits_device = True
 
     def recognise(self, signature: Signature) -> str | None:
         """Recognise the published export by the names of all its tensors.
@@ -88,6 +90,52 @@ class Rvm:
         """
         require_states(engine.signature, size, ratio_of(spec, size))
         return Runner(engine, spec, size, threads)
+
+    def device_plan(self, engine: Engine, spec: ModelSpec, size: Size) -> DevicePlan:
+        """Return it; where the graph leaves the states' sizes open, a first run tells them."""
+        signature = engine.signature
+        require_states(signature, size, ratio_of(spec, size))
+        known = {tensor.name: tensor for tensor in (*signature.inputs, *signature.outputs)}
+        sides: dict[str, tuple[int | str | None, ...]] = {
+            "src": (1, 3, *size),
+            "fgr": (1, 3, *size),
+            "pha": (1, 1, *size),
+        }
+        constants: dict[str, Array] = {}
+        if "downsample_ratio" in known:
+            constants["downsample_ratio"] = np.array([ratio_of(spec, size)], np.float32)
+        shapes = {name: known[name].shape for name in STATES_OUT}
+        if not all(isinstance(side, int) for shape in shapes.values() for side in shape):
+            src = np.zeros((1, 3, *size), known["src"].dtype)
+            given = {"src": src, **constants, **seeds(signature)}
+            results = engine.run(given, constants=constants.keys())
+            shapes = {name: results[name].shape for name in STATES_OUT}
+        for before, after in zip(STATES_IN, STATES_OUT, strict=True):
+            sides[before] = sides[after] = shapes[after]
+        return DevicePlan(
+            {name: TensorInfo(name, known[name].dtype, shape) for name, shape in sides.items()},
+            "src",
+            "nchw",
+            ZERO_TO_ONE.overridden_by(spec),
+            "pha",
+            foreground="fgr",
+            states=tuple(zip(STATES_IN, STATES_OUT, strict=True)),
+            constants=constants,
+        )
+
+
+def seeds(signature: Signature) -> dict[str, Array]:
+    """Return the states of a first frame.
+
+    A zero state of one pixel is broadcast, and its results tell the shapes of the real ones.
+    """
+    known = {tensor.name: tensor for tensor in signature.inputs}
+    return {
+        name: np.zeros(
+            [side if isinstance(side, int) else 1 for side in known[name].shape], known[name].dtype
+        )
+        for name in STATES_IN
+    }
 
 
 def ratio_of(spec: ModelSpec, size: Size) -> float:
@@ -148,7 +196,7 @@ class Runner:
         kernels.to_tensor(
             image,
             size,
-            filter=input_filter(image, self._size),
+            filter=input_filter(image.shape[:2], self._size),
             scale=self._normalisation.scale,
             mean=self._normalisation.mean,
             std=self._normalisation.std,
@@ -169,13 +217,8 @@ class Runner:
             np.copyto(self.alpha, self._pha[0, 0])
 
     def _run_first(self) -> None:
-        # A zero state of one pixel is broadcast, and its results tell the shapes of the real ones.
-        shapes = {tensor.name: tensor.shape for tensor in self._engine.signature.inputs}
-        seed = {
-            name: np.zeros([s if isinstance(s, int) else 1 for s in shapes[name]], self._dtype)
-            for name in STATES_IN
-        }
-        results = self._engine.run({**self._fixed, **seed}, constants=self._constants)
+        given = {**self._fixed, **seeds(self._engine.signature)}
+        results = self._engine.run(given, constants=self._constants)
         for name, array in (("fgr", self._fgr), ("pha", self._pha)):
             np.copyto(array, results[name])
         self._bind({name: results[name] for name in STATES_OUT})

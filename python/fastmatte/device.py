@@ -1,0 +1,332 @@
+"""The way of a frame through a network on a GPU: only the frame goes there, only results come back.
+
+Upload, layout, network, refinement and download are one CUDA graph: fastmatte.cuda.Pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fastmatte.arrays import Alpha, AlphaDtype, AnyAlpha, Array, Colour, Image, Size, Tensor
+from fastmatte.buffers import Buffers
+from fastmatte.clock import Clock
+from fastmatte.engines.base import DeviceEngine, Enqueue
+from fastmatte.errors import EngineError, ModelError
+from fastmatte.models.family import DevicePlan, input_filter
+from fastmatte.pipeline import ColourOrder, Pipeline
+
+if TYPE_CHECKING:
+    from fastmatte import cuda
+
+__all__ = ["DevicePipeline", "on_device"]
+
+ONE_LAUNCH = "one launch for each frame"
+NOT_YET = "to be captured with the first frame"
+Result = Literal["alpha", "cutout", "composite"]
+
+
+@dataclass
+class Capture:
+    """What became of capturing a graph, for whoever asks."""
+
+    outcome: str = NOT_YET
+
+
+@dataclass(frozen=True)
+class DevicePipeline(Pipeline):
+    """A model whose engine has its tensors on a GPU.
+
+    Its runners are of another kind: there is nothing to be seen between a frame and its alpha.
+
+    strict:  whether a frame that no graph runs is an error.
+    capture: how frames are run, in words.
+    """
+
+    strict: bool = False
+    capture: Capture = field(default_factory=Capture)
+
+    def runner(  # type: ignore[override]
+        self, input_size: Size, frame: Size
+    ) -> DeviceRunner:
+        """Make the network's memory for one frame of this size in flight."""
+        try:
+            return DeviceRunner(self, input_size)
+        except EngineError as error:
+            raise self._told(error, frame) from error
+
+    def run(  # type: ignore[override]
+        self,
+        runner: DeviceRunner,
+        colours: Image,
+        order: ColourOrder,
+        guidance: Image | None,
+        out: AnyAlpha,
+        clock: Clock,
+    ) -> None:
+        """Fill out, (H, W) float32 or uint8, with the alpha of an (H, W, 3) frame."""
+        kind: AlphaDtype = "uint8" if out.dtype == np.uint8 else "float32"
+        np.copyto(out, self._alpha(runner, colours, order, kind, clock))
+
+    def lend(  # type: ignore[override]
+        self,
+        runner: DeviceRunner,
+        colours: Image,
+        order: ColourOrder,
+        guidance: Image | None,
+        buffers: Buffers,
+        clock: Clock,
+        *,
+        skip: bool = False,
+    ) -> Alpha:
+        """Return the alpha of a frame, good until the runner's next one: pinned memory."""
+        return self._alpha(runner, colours, order, "float32", clock, skip=skip)
+
+    def _alpha(
+        self,
+        runner: DeviceRunner,
+        colours: Image,
+        order: ColourOrder,
+        dtype: AlphaDtype,
+        clock: Clock,
+        *,
+        skip: bool = False,
+    ) -> Array:
+        start = perf_counter_ns()
+        try:
+            alpha = runner.alpha(colours, order, dtype, skip=skip)
+        except EngineError as error:
+            raise self._told(error, (colours.shape[0], colours.shape[1])) from error
+        except ModelError as error:
+            raise self._no_alpha(error) from error
+        clock.record("network", start)
+        return alpha
+
+    def open(
+        self, network: Network, frame: Size, order: ColourOrder, **options: Any
+    ) -> cuda.Pipeline:
+        """Make the pipeline around a network for frames of one size.
+
+        Raises EngineError where it has to be strict and no graph can be had.
+        """
+        plan, gpu = network.plan, network.gpu
+        size = _size_of(plan)
+        refused = network.why_no_graph
+        pipeline: cuda.Pipeline = gpu.Pipeline(
+            network.run,
+            frame_size=frame,
+            size=size,
+            pixel_format=order,
+            layout=plan.layout,
+            filter=input_filter(frame, size),
+            scale=plan.normalisation.scale,
+            mean=plan.normalisation.mean,
+            std=plan.normalisation.std,
+            dtype=plan.tensors[plan.image].dtype,
+            alpha_shape=plan.tensors[plan.alpha].shape,
+            alpha_channel=plan.alpha_channel,
+            alpha_dtype=plan.tensors[plan.alpha].dtype,
+            activation=plan.activation,
+            states=network.states,
+            refine=self.refine,
+            own_foreground=network.foreground,
+            graph=refused is None,
+            **options,
+        )
+        refused = refused or pipeline.why_no_graph
+        self.capture.outcome = (
+            f"none, every frame is enqueued: {refused}" if refused else ONE_LAUNCH
+        )
+        if refused and self.strict:
+            raise EngineError(f"strict: no CUDA graph can run a frame: {refused}")
+        return pipeline
+
+    def frames(
+        self,
+        frame_size: Size,
+        order: ColourOrder,
+        *,
+        result: Result,
+        background: Colour | Image,
+        foreground: Literal["estimated", "image"],
+        overlap: bool,
+        results: Literal["host", "device"],
+    ) -> cuda.Pipeline:
+        """Return what takes frames and gives results of one kind: see Matter.pipeline()."""
+        network = self._network(self.input_size(frame_size))
+        own = network.plan.foreground
+        colours: Literal["image", "estimated", "network"] = foreground
+        if foreground == "estimated" and own is not None:
+            sides = network.plan.tensors[own].shape[2:]
+            colours = "network" if sides == tuple(frame_size) else "estimated"
+        return self.open(
+            network,
+            frame_size,
+            order,
+            result=result,
+            background=background,
+            foreground=colours,
+            overlap=overlap,
+            results=results,
+        )
+
+    def _network(self, size: Size) -> Network:
+        assert isinstance(self.engine, DeviceEngine)
+        return Network(self.engine, self.family.device_plan(self.engine, self.spec, size))
+
+
+def on_device(pipeline: Pipeline, *, strict: bool) -> Pipeline:
+    """Return the same model on its engine's GPU as a whole, as far as that can be.
+
+    Raises EngineError where it cannot and has to be strict.
+    """
+    if not isinstance(pipeline.engine, DeviceEngine):
+        return pipeline
+    reason = why_on_processor(pipeline)
+    if reason is None:
+        values = {name: getattr(pipeline, name) for name in Pipeline.__dataclass_fields__}
+        return DevicePipeline(**values, strict=strict)
+    if strict:
+        raise EngineError(f"strict: frames are fed and read on the processor: {reason}")
+    return pipeline
+
+
+def why_on_processor(pipeline: Pipeline) -> str | None:
+    """Return what keeps all but the network from a GPU, None where nothing does."""
+    family = pipeline.family
+    if pipeline.mode == "reference":
+        return "mode 'reference' does what the network's authors do, and they do it there"
+    if family.guidance is not None:
+        return f"family {family.name!r} takes a {family.guidance}"
+    if not family.fits_device:
+        return f"family {family.name!r} does more than stretch an image"
+    return None
+
+
+class Network:
+    """An engine's run with all memory but the image's and alpha's, as a pipeline enqueues it."""
+
+    def __init__(self, engine: DeviceEngine, plan: DevicePlan) -> None:
+        self.plan = plan
+        self.gpu = engine.gpu
+        self.why_no_graph = engine.why_no_graph
+        self._arrays = {
+            name: self.gpu.empty(tensor.shape, tensor.dtype)
+            for name, tensor in plan.tensors.items()
+            if name not in (plan.image, plan.alpha)
+        }
+        self.run = Run(engine.enqueuer(plan.tensors, plan.constants), plan, self._arrays)
+
+    @property
+    def foreground(self) -> Any:
+        """Where the network leaves its own colours, None where it has none."""
+        return None if self.plan.foreground is None else self._arrays[self.plan.foreground]
+
+    @property
+    def states(self) -> list[Any]:
+        """What is zero for a first frame."""
+        return [self._arrays[name] for pair in self.plan.states for name in pair]
+
+    def read_by(self, slot: int) -> dict[str, Any]:
+        """Return the states that a run in this slot goes on from, by the names of outputs."""
+        return {pair[1]: self._arrays[pair[slot]] for pair in self.plan.states}
+
+
+class Run:
+    """A network's run as Pipeline has it: what one frame leaves as state, the next one reads.
+
+    It knows nothing of the pipeline, which keeps it: neither would ever go.
+    """
+
+    def __init__(self, enqueue: Enqueue, plan: DevicePlan, arrays: Mapping[str, Any]) -> None:
+        self._enqueue = enqueue
+        self._plan = plan
+        self._arrays = arrays  # whose addresses these are
+        fixed = {name: array.ptr for name, array in arrays.items()}
+        swapped = dict(fixed)
+        for before, after in plan.states:
+            swapped[before], swapped[after] = fixed[after], fixed[before]
+        self._addresses = fixed, swapped
+
+    def __call__(self, tensor: Any, alpha: Any, stream: int, slot: int) -> None:
+        """Enqueue it."""
+        ends = {self._plan.image: tensor.ptr, self._plan.alpha: alpha.ptr}
+        self._enqueue({**self._addresses[slot], **ends}, stream)
+
+
+class DeviceRunner:
+    """One frame in flight on a GPU, and what the network remembers there."""
+
+    def __init__(self, pipeline: DevicePipeline, size: Size) -> None:
+        self._made = pipeline
+        self._network = pipeline._network(size)
+        self._pipeline: cuda.Pipeline | None = None
+        self._fits: tuple[object, ...] = ()
+        self._recalled: Mapping[str, Array] = {}
+
+    def alpha(
+        self, colours: Image, order: ColourOrder, dtype: AlphaDtype, *, skip: bool = False
+    ) -> Array:
+        """Return the alpha of a frame in pinned memory, good until the next one.
+
+        skip: whether to refine the last alpha along this frame, without the network.
+        """
+        size = (colours.shape[0], colours.shape[1])
+        fits = (size, order, dtype)
+        if self._pipeline is None or fits != self._fits:
+            # The old one first: both together may be more than there is.
+            self._pipeline = None
+            self._pipeline = self._made.open(
+                self._network, size, order, result_dtype=dtype, overlap=False
+            )
+            self._fits = fits
+            self._pipeline.synchronize()
+            for name, array in self._network.read_by(0).items():
+                if name in self._recalled:
+                    array.write(np.ascontiguousarray(self._recalled[name]), None)
+            self._recalled = {}
+        pipeline = self._pipeline
+        if skip:
+            np.copyto(pipeline.frame(), colours)
+            return pipeline.again()
+        pipeline.submit(colours)
+        return pipeline.peek()
+
+    @property
+    def foreground(self) -> Tensor | None:
+        """The network's own colours, fetched now."""
+        own = self._network.foreground
+        if own is None or self._pipeline is None:
+            return None
+        tensor: Tensor = own.numpy().astype(np.float32, copy=False)
+        return tensor
+
+    def reset(self) -> None:
+        """Start from the zero state of a first frame."""
+        self._recalled = {}
+        if self._pipeline is not None and self._network.plan.states:
+            self._pipeline.reset()
+
+    def memory(self) -> dict[str, Array]:
+        """Copy what is remembered; empty before the first frame, and without memory."""
+        if self._pipeline is None:
+            return dict(self._recalled)
+        self._pipeline.synchronize()
+        states = self._network.read_by(self._pipeline.next_slot)
+        return {name: array.numpy() for name, array in states.items()}
+
+    def remember(self, memory: Mapping[str, Array]) -> None:
+        """Go on from what memory() gave."""
+        self._recalled, self._pipeline = dict(memory), None
+
+
+def _size_of(plan: DevicePlan) -> Size:
+    shape = plan.tensors[plan.image].shape
+    height, width = shape[2:] if plan.layout == "nchw" else shape[1:3]
+    assert isinstance(height, int)
+    assert isinstance(width, int)
+    return height, width

@@ -1,0 +1,354 @@
+"""A Matter whose network has its tensors on a device, against the same one on the processor.
+
+On the emulated device ONNX Runtime is the network, on a GPU PyTorch: whole frames are one graph
+launch on both.
+"""
+
+from __future__ import annotations
+
+import gc
+
+import fastmatte as fm
+import graphs
+import numpy as np
+import pytest
+from device_engines import Emulated, Kind, Torch
+from fastmatte.engines import ENGINES
+
+rng = np.random.default_rng(3)
+#: Smooth enough for a guided filter to be well conditioned.
+PHOTO = np.clip(
+    np.add.outer(np.linspace(0, 200, 90), np.linspace(0, 40, 130))[..., None]
+    + rng.normal(0, 8, (90, 130, 3)),
+    0,
+    255,
+).astype(np.uint8)
+FRAMES = [np.ascontiguousarray(np.roll(PHOTO[:64, :96], 7 * i, 1)) for i in range(6)]
+#: to_tensor's "area" may sum in another order (3e-5); slopes of 8 and a guided filter follow it.
+ALPHA = 2e-4
+
+
+@pytest.fixture
+def kind(cuda, monkeypatch):
+    """Let engine="cuda" be a network on the device under test."""
+    engine = Emulated
+    if cuda.devices()[0].name != "emulated":
+        pytest.importorskip("torch", reason="torch is not installed")
+        engine = Torch
+    kind = Kind(engine, cuda)
+    monkeypatch.setitem(ENGINES, "cuda", kind)
+    return kind
+
+
+def pair(path, **options):
+    """The same network on the device and on the processor."""
+    on_device = fm.Matter(path, engine="cuda", **options)
+    return on_device, fm.Matter(path, engine="onnxruntime", **options)
+
+
+@pytest.mark.parametrize("refine", ["guided", "none"])
+@pytest.mark.parametrize(
+    "name", ["modnet", "modnet_half", "portrait", "selfie", "selfie_channels_last", "softmax"]
+)
+def test_alpha_is_that_of_the_processor(kind, graph, name, refine):
+    matter, right = pair(graph(name), refine=refine, threads=1)
+    tolerance = 4e-3 if name.endswith("half") else ALPHA
+    for image in (PHOTO, PHOTO[:61, :47].copy(), PHOTO):
+        for order in ("rgb", "bgr"):
+            alpha = matter.alpha(image, pixel_format=order)
+            expected = right.alpha(image, pixel_format=order)
+            np.testing.assert_allclose(alpha, expected, rtol=0, atol=tolerance)
+            levels = np.empty(image.shape[:2], np.uint8)
+            matter.alpha(image, pixel_format=order, out=levels)
+            assert np.abs(levels - 255 * expected).max() <= 0.5 + 255 * tolerance
+    assert matter(PHOTO).cutout().shape == (90, 130, 4)
+    assert matter.info.graph == "one launch for each frame"
+
+
+def test_logits_become_alpha(kind, tmp_path):
+    path = graphs.contract(tmp_path / "x.onnx", **graphs.CONTRACTS["birefnet"])
+    matter, right = pair(path, refine="none")
+    np.testing.assert_allclose(matter.alpha(PHOTO), right.alpha(PHOTO), rtol=0, atol=ALPHA)
+
+
+def test_four_channels_and_strided_frames(kind, graph):
+    matter, right = pair(graph("modnet"))
+    rgba = np.dstack([PHOTO, PHOTO[..., 0]])
+    for frame, order in ((rgba, "rgba"), (PHOTO[:, 10:60], "rgb"), (rgba[3:50], "bgra")):
+        alpha = matter.alpha(frame, pixel_format=order)
+        expected = right.alpha(frame, pixel_format=order)
+        np.testing.assert_allclose(alpha, expected, rtol=0, atol=ALPHA)
+
+
+@pytest.mark.parametrize("make", [graphs.rvm, graphs.rvm_half])
+def test_recurrent_state_stays_on_the_device(kind, tmp_path, make):
+    matter, right = pair(make(tmp_path / "rvm.onnx"))
+    tolerance = 2e-3 if make is graphs.rvm_half else ALPHA
+    with matter.stream(cuts="ignore") as stream, right.stream(cuts="ignore") as other:
+        for i, frame in enumerate(FRAMES + FRAMES):
+            if i == 7:
+                stream.reset()
+                other.reset()
+            matte, expected = stream(frame), other(frame)
+            np.testing.assert_allclose(matte.alpha, expected.alpha, rtol=0, atol=tolerance)
+            ours, theirs = matte.foreground.astype(int), expected.foreground
+            assert np.abs(ours - theirs).max() <= 1
+    # Single images start without memory.
+    for frame in FRAMES[:2]:
+        alpha, expected = matter.alpha(frame), right.alpha(frame)
+        np.testing.assert_allclose(alpha, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["from a device", "to a device"])
+def test_memory_goes_on_elsewhere(kind, tmp_path, there):
+    matter, right = pair(graphs.rvm(tmp_path / "rvm.onnx"))
+    first, second = (right, matter) if there else (matter, right)
+    with first.stream(cuts="ignore") as whole:
+        expected = [whole(frame).alpha.copy() for frame in FRAMES]
+    with first.stream(cuts="ignore") as before, second.stream(cuts="ignore") as after:
+        assert before.memory() == {}
+        for frame in FRAMES[:3]:
+            before(frame)
+        after.remember(before.memory())
+        for frame, alpha in zip(FRAMES[3:], expected[3:], strict=True):
+            np.testing.assert_allclose(after(frame).alpha, alpha, rtol=0, atol=ALPHA)
+
+
+@pytest.mark.parametrize("name", ["modnet", "rvm"])
+def test_frames_of_a_still_scene_skip_the_network(kind, tmp_path, name):
+    matter, right = pair(getattr(graphs, name)(tmp_path / "x.onnx"))
+    options = {"skip": fm.SceneSkip(), "smoothing": "none"}
+    still = [*FRAMES[:2], FRAMES[1], FRAMES[1], *FRAMES[2:4]]
+    with matter.stream(**options) as stream, right.stream(**options) as other:
+        for frame in still:
+            alpha, expected = stream(frame).alpha, other(frame).alpha
+            np.testing.assert_allclose(alpha, expected, rtol=0, atol=ALPHA)
+        assert stream.stats.skipped == other.stats.skipped > 0
+
+
+def close(result, expected):
+    """Alpha in 255ths where the processor has floats: a level, and one of rounding."""
+    difference = np.abs(result.astype(int) - expected)
+    assert difference.max() <= 2
+    assert difference.mean() < 0.3
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+@pytest.mark.parametrize("name", ["modnet", "rvm"])
+def test_a_pipeline_gives_what_mattes_give(kind, tmp_path, name, overlap):
+    matter, right = pair(getattr(graphs, name)(tmp_path / "x.onnx"))
+    size, behind = FRAMES[0].shape[:2], np.ascontiguousarray(FRAMES[0][::-1])
+    for result, make, options in (
+        ("alpha", lambda m: np.floor(m.alpha * 255 + 0.5), {}),
+        ("cutout", lambda m: m.cutout(), {}),
+        ("composite", lambda m: m.composite((0, 177, 64)), {"background": (0, 177, 64)}),
+        ("composite", lambda m: m.composite(behind), {"background": behind}),
+        (
+            "composite",
+            lambda m: m.composite((9, 8, 7), foreground="image"),
+            {"background": (9, 8, 7), "foreground": "image"},
+        ),
+    ):
+        options = {"result": result, "pixel_format": "bgr", "overlap": overlap, **options}
+        pipeline = matter.pipeline(size, **options)
+        with right.stream(pixel_format="bgr", cuts="ignore", smoothing="none") as stream:
+            expected = [make(stream(frame)).copy() for frame in FRAMES]
+        assert pipeline.nodes > 3
+        for got, want in zip(pipeline.results(FRAMES), expected, strict=True):
+            close(got, want)
+        # The same again from the start.
+        pipeline.reset()
+        for got, want in zip(pipeline.results(FRAMES[:3]), expected, strict=False):
+            close(got, want)
+    assert matter.info.graph == "one launch for each frame"
+
+
+def test_reset_counts_from_the_next_frame(kind, tmp_path):
+    matter = fm.Matter(graphs.rvm(tmp_path / "x.onnx"), engine="cuda")
+    size = FRAMES[0].shape[:2]
+    plain = matter.pipeline(size, overlap=False)
+    expected = list(plain.results(FRAMES[:2]))
+    plain.reset()
+    expected += plain.results(FRAMES[2:])
+    pipeline = matter.pipeline(size)
+    results = []
+    for i, frame in enumerate(FRAMES):
+        if i == 2:
+            pipeline.reset()
+        if pipeline.waiting == pipeline.depth:
+            results.append(pipeline.result())
+        pipeline.submit(frame)
+    while pipeline.waiting:
+        results.append(pipeline.result())
+    for got, want in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_frames_and_results_on_the_callers_stream(kind, cuda, graph, overlap):
+    matter = fm.Matter(graph("modnet"), engine="cuda")
+    size = FRAMES[0].shape[:2]
+    expected = list(matter.pipeline(size, overlap=False).results(FRAMES))
+    stream = cuda.Stream()
+    pipeline = matter.pipeline(size, results="device", overlap=overlap)
+    frame, got = cuda.to_device(FRAMES[0], stream=stream), []
+    out = cuda.empty((*size, 3), "uint8")
+    for image in FRAMES:
+        if pipeline.waiting == pipeline.depth:
+            got.append(pipeline.result(out, stream=stream).numpy(stream=stream))
+        frame.write(image, stream)
+        pipeline.submit(frame, stream=stream)
+    while pipeline.waiting:
+        got.append(pipeline.result(stream=stream).numpy())
+    for result, want in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(result, want)
+    # From a pipeline of host results too.
+    host = matter.pipeline(size)
+    host.submit(FRAMES[0])
+    assert host.result(out, stream=stream) is out
+    np.testing.assert_array_equal(out.numpy(stream=stream), expected[0])
+    with pytest.raises(ValueError, match="results: expected 'host', got 'device'"):
+        pipeline.peek()
+
+
+def test_streams_and_frames_of_another_device_are_refused(kind, cuda, graph):
+    if len(cuda.devices()) < 2:
+        pytest.skip("there is one device")
+    pipeline = fm.Matter(graph("modnet"), engine="cuda").pipeline((64, 96))
+    elsewhere = cuda.Stream(1)
+    frame = cuda.to_device(FRAMES[0], stream=elsewhere)
+    with pytest.raises(ValueError, match="stream: expected one of device 0, got one of device 1"):
+        pipeline.submit(frame, stream=elsewhere)
+    with pytest.raises(ValueError, match="frame: expected memory of device 0"):
+        pipeline.submit(frame)
+    pipeline.submit(FRAMES[0])
+    with pytest.raises(ValueError, match="stream: expected one of device 0, got one of device 1"):
+        pipeline.result(cuda.empty((64, 96, 3), "uint8"), stream=elsewhere)
+    with pytest.raises(ValueError, match="out: expected memory of device 0"):
+        pipeline.result(cuda.empty((64, 96, 3), "uint8", stream=elsewhere))
+    assert pipeline.result().shape == (64, 96, 3)
+
+
+def test_what_is_no_alpha_is_refused(kind, tmp_path):
+    matter = fm.Matter(graphs.not_numbers(tmp_path / "x.onnx"), engine="cuda")
+    with pytest.raises(fm.ModelError, match=r"no alpha .* Was family 'modnet' the right"):
+        matter.alpha(PHOTO)
+    with matter.stream() as stream, pytest.raises(fm.ModelError, match="output is no alpha"):
+        stream(PHOTO)
+
+
+def test_families_that_need_more_are_fed_on_the_processor(kind, tmp_path, graph):
+    path = graphs.dim(tmp_path / "dim.onnx")
+    matter, right = pair(path, size=(64, 96))
+    trimap = np.full(PHOTO.shape[:2], 128, np.uint8)
+    alpha, expected = (m.alpha(PHOTO, trimap=trimap) for m in (matter, right))
+    np.testing.assert_allclose(alpha, expected, rtol=0, atol=ALPHA)
+    why = "frames are fed and read on the processor: family 'dim' takes a trimap"
+    assert matter.info.graph == f"none, {why}"
+    with pytest.raises(fm.EngineError, match=f"strict: {why}"):
+        fm.Matter(path, engine="cuda", strict=True)
+    with pytest.raises(fm.EngineError, match="a network on a GPU as a whole: family 'dim' takes"):
+        matter.pipeline((64, 96))
+    plain = fm.Matter(graph("modnet"), engine="onnxruntime")
+    assert plain.info.graph is None
+    with pytest.raises(fm.EngineError, match="as a whole: onnxruntime runs on cpu"):
+        plain.pipeline((64, 96))
+    authors = fm.Matter(graph("modnet"), engine="cuda", mode="reference")
+    assert "mode 'reference' does what" in authors.info.graph
+
+
+def test_a_network_that_cannot_be_captured_is_enqueued_and_told(kind, graph, monkeypatch):
+    why = "its shapes depend on the data"
+    monkeypatch.setattr(kind.engine, "why_no_graph", why)
+    matter, right = pair(graph("modnet"))
+    assert matter.info.graph == "to be captured with the first frame"
+    np.testing.assert_allclose(matter.alpha(PHOTO), right.alpha(PHOTO), rtol=0, atol=ALPHA)
+    assert matter.info.graph == f"none, every frame is enqueued: {why}"
+    strict = fm.Matter(graph("modnet"), engine="cuda", strict=True)
+    with pytest.raises(fm.EngineError, match=f"strict: no CUDA graph can run a frame: {why}"):
+        strict.alpha(PHOTO)
+    monkeypatch.setattr(kind.engine, "why_no_graph", None)
+    assert strict.alpha(PHOTO).shape == PHOTO.shape[:2]
+
+
+def test_a_capture_that_fails_is_told(kind, graph, monkeypatch):
+    plain, calls = kind.engine.enqueuer, []
+
+    def enqueuer(*arguments):
+        run = plain(*arguments)
+
+        def enqueue(addresses, stream):
+            calls.append(stream)
+            if len(calls) == 4:  # two that warm up, one before the capture
+                raise RuntimeError("cudaErrorStreamCaptureUnsupported")
+            run(addresses, stream)
+
+        return enqueue
+
+    monkeypatch.setattr(kind.engine, "enqueuer", enqueuer)
+    matter, right = pair(graph("modnet"))
+    np.testing.assert_allclose(matter.alpha(PHOTO), right.alpha(PHOTO), rtol=0, atol=ALPHA)
+    assert matter.info.graph.endswith(
+        "is enqueued: RuntimeError: cudaErrorStreamCaptureUnsupported"
+    )
+
+
+def test_wrong_arguments_are_named(kind, graph):
+    matter = fm.Matter(graph("modnet"), engine="cuda")
+    for options, error, message in (
+        ({"result": "matte"}, ValueError, "result: expected one of 'alpha', 'cutout', 'composite'"),
+        ({"foreground": "own"}, ValueError, "foreground: expected 'estimated' or 'image'"),
+        ({"background": PHOTO}, ValueError, "background: expected the size of the frames, 64 x 96"),
+        ({"background": "green"}, TypeError, "background: expected a colour"),
+        ({"results": "gpu"}, ValueError, "results: expected one of 'host', 'device'"),
+    ):
+        with pytest.raises(error, match=message):
+            matter.pipeline((64, 96), **options)
+    pipeline = matter.pipeline((64, 96))
+    with pytest.raises(ValueError, match="frame: expected the size of the pipeline's frames"):
+        pipeline.submit(PHOTO)
+    with pytest.raises(ValueError, match="strict: expected False while onnxruntime serves"):
+        fm.Matter(graph("modnet"), engine="tensorrt", while_building="onnxruntime", strict=True)
+
+
+def test_out_of_memory_leaves_nothing(kind, cuda, emulated, graph):
+    matter = fm.Matter(graph("modnet"), engine="cuda")
+    matter.alpha(PHOTO)
+    gc.collect()
+    held = emulated.live_bytes()
+    emulated.set_memory(held + 100_000)
+    try:
+        with pytest.raises(fm.errors.DeviceMemoryError, match=r"\d+ bytes wanted, \d+ free"):
+            matter.pipeline((640, 960))
+    finally:
+        emulated.set_memory(1 << 33)
+    gc.collect()
+    assert emulated.live_bytes() == held
+    del matter
+    gc.collect()
+    cuda.release_memory()
+    assert emulated.live_bytes() < held
+
+
+def test_many_frames_take_no_memory(kind, cuda, tmp_path):
+    matter = fm.Matter(graphs.rvm(tmp_path / "x.onnx"), engine="cuda")
+    with matter.stream() as stream:
+        for frame in FRAMES:
+            stream(frame)
+        before = cuda.free_memory()
+        for _ in range(20):
+            for frame in FRAMES:
+                stream(frame)
+        assert cuda.free_memory() == before
+
+
+def test_both_kinds_of_runs_are_the_same(kind, graph):
+    """The engine as the host sees it: what fm.build times, and what reference modes use."""
+    engine = kind.open(graph("modnet"), precision="fp32", threads=1)
+    source = rng.random((1, 3, 64, 96), np.float32)
+    out = np.empty((1, 1, 64, 96), np.float32)
+    binding = engine.bind({"input": source}, {"output": out})
+    for _ in range(2):
+        source[:] = rng.random(source.shape, np.float32)
+        binding.run()
+        np.testing.assert_allclose(out, engine.run({"input": source})["output"], atol=1e-5)
