@@ -1,33 +1,45 @@
 """What a frame costs on a GPU: each stage, and host frame in to host composite out.
 
-Run: python bench/bench_gpu.py [--json gpu.json]
+Run: python bench/bench_gpu.py [--json gpu.json] [--model modnet.onnx] [--engine tensorrt]
 
 Contestants of the whole way, batch 1, with the same network in the middle:
 
-- fastmatte: one graph launch a frame, uploads and downloads beside the computing;
+- fastmatte, Matter.pipeline(): one graph launch a frame, uploads and downloads beside computing;
 - NumPy and OpenCV before and after the network, as most published wrappers have it;
 - PyTorch before and after, on the GPU, in the style of the published scripts;
 - the network alone, and the copies alone: the bounds.
 
-The network is a stand-in of PyTorch convolutions in half precision at 512 x 512, whose captured run
-is what a TensorRT engine would be. What is not installed is a row that says so.
+The network is an ONNX file, the one that comes along unless --model names others. What runs it is
+TensorRT where it is installed, ONNX Runtime where it has a GPU, and PyTorch in half precision, each
+where it is there or asked for by --engine: the tables say which, and what is not there is a row
+that says so.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import lzma
 import sys
+import tempfile
 from pathlib import Path
 from time import perf_counter
 
 import fastmatte as fm
 import fastmatte.cuda
 import numpy as np
+from fastmatte.engines import ENGINES
+from fastmatte.portraits import Sitter
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+import device_engines
 
 SIZES = {"720p": (720, 1280), "1080p": (1080, 1920), "4k": (2160, 3840)}
 NETWORK = (512, 512)
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+GREEN = (0, 177, 64)
+#: Of each contestant: long enough for a 99th percentile of what is quick, short of a lease's end.
+SECONDS, FEWEST, MOST = 2.5, 8, 400
 
 
 def percentiles(seconds):
@@ -85,8 +97,8 @@ def stages(size):
     refine = {"radius": 3, "eps": 1e-4, "unsure": 8.0}
 
     # A fast wrong answer is a failure.
-    cuda.composite(image, (0, 177, 64), a, out=colours, **on)
-    expected = oracles.composite(frame, (0, 177, 64), alpha)
+    cuda.composite(image, GREEN, a, out=colours, **on)
+    expected = oracles.composite(frame, GREEN, alpha)
     np.testing.assert_array_equal(colours.numpy(), expected)
     twin = fm.kernels.guided_upsample(frame, small, **refine)
     cuda.guided_upsample(image, s, out=grown, **refine, **on)
@@ -133,12 +145,12 @@ def stages(size):
         (
             "composite, float32 alpha",
             10 * pixels,
-            lambda: cuda.composite(image, (0, 177, 64), a, out=colours, **on),
+            lambda: cuda.composite(image, GREEN, a, out=colours, **on),
         ),
         (
             "composite, uint8 alpha",
             7 * pixels,
-            lambda: cuda.composite(image, (0, 177, 64), levels, out=colours, **on),
+            lambda: cuda.composite(image, GREEN, levels, out=colours, **on),
         ),
         ("cutout, uint8 alpha", 8 * pixels, lambda: cuda.cutout(image, levels, out=rgba, **on)),
         ("blur, sigma 5", 6 * pixels, lambda: cuda.blur(image, sigma=5, out=colours, **on)),
@@ -176,142 +188,141 @@ def bandwidth():
     return max(kernel, 2 * x.numel() * 20 / start.elapsed_time(end) * 1e3)
 
 
-class TorchNetwork:
-    """Convolutions about as heavy as a light matting network's, in half precision."""
-
-    name = "stand-in, PyTorch float16"
-    dtype = "float16"
-
-    def __init__(self):
-        import torch
-
-        torch.manual_seed(0)
-        layers, channels = [], 3
-        for width in (16, 32, 64, 64):
-            layers += [torch.nn.Conv2d(channels, width, 3, 2, 1), torch.nn.ReLU()]
-            channels = width
-        layers += [torch.nn.Conv2d(64, 256, 3, 1, 1), torch.nn.PixelShuffle(16), torch.nn.Sigmoid()]
-        self.torch = torch
-        self.module = torch.nn.Sequential(*layers).half().cuda().eval()
-        self.views = {}
-
-    def view(self, array):
-        if array.ptr not in self.views:
-            self.views[array.ptr] = self.torch.as_tensor(array, device="cuda")
-        return self.views[array.ptr]
-
-    def __call__(self, tensor, alpha, stream, slot):
-        """Enqueue on a stream, for the pipeline; capture keeps PyTorch's memory for itself."""
-        with (
-            self.torch.no_grad(),
-            self.torch.cuda.stream(self.torch.cuda.ExternalStream(stream)),
-        ):
-            self.view(alpha).copy_(self.module(self.view(tensor)))
-
-    def run(self, tensor):
-        with self.torch.no_grad():
-            return self.module(tensor)
+def repeated(step):
+    """Seconds between the ends of steps that follow one another."""
+    for _ in range(3):
+        step()
+    seconds, start = [], perf_counter()
+    last = start
+    while len(seconds) < FEWEST or (last - start < SECONDS and len(seconds) < MOST):
+        step()
+        now = perf_counter()
+        seconds.append(now - last)
+        last = now
+    return seconds
 
 
-def compositing(network, frame, **options):
-    return fm.cuda.Pipeline(
+def pipeline_of(matter, frame, graph, **options):
+    """The pipeline of a matter, with every frame enqueued anew where there shall be no graph."""
+    if graph:
+        return matter.pipeline(frame.shape[:2], background=GREEN, **options)
+    serving = matter._pipeline
+    outcome = serving.capture.outcome
+    network = serving._network(matter.input_size(frame.shape[:2]))
+    network.why_no_graph = "left out to compare"
+    pipeline = serving.open(
         network,
-        frame_size=frame.shape[:2],
-        size=NETWORK,
-        filter="area",
-        dtype=network.dtype,
-        alpha_dtype=network.dtype,
+        frame.shape[:2],
+        "rgb",
         result="composite",
+        background=GREEN,
         foreground="estimated",
-        background=(0, 177, 64),
-        **options,
     )
+    serving.capture.outcome = outcome
+    return pipeline
 
 
-def fastmatte_times(network, frame, overlap, graph, repeats=300):
-    pipeline = compositing(network, frame, overlap=overlap, graph=graph)
-    out = np.empty_like(frame)
-    seconds, last = [], perf_counter()
-    for _ in range(repeats + 20):
-        if pipeline.waiting == pipeline.depth:
-            pipeline.result(out)
-            now = perf_counter()
-            seconds.append(now - last)
-            last = now
-        pipeline.submit(frame)
+def fastmatte_times(matter, frame, *, graph=True, pinned=False, there=False, **options):
+    """Frame after frame: host to host, from pinned memory, or on the device all along."""
+    options |= {"results": "device"} if there else {}
+    pipeline = pipeline_of(matter, frame, graph, **options)
     if graph and pipeline.why_no_graph:
         print(f"  no graph: {pipeline.why_no_graph}")
-    return seconds[20:]
-
-
-def pinned_times(network, frame, repeats=300):
-    """The same for a source that writes into pinned memory, as a decoder can."""
-    pipeline = compositing(network, frame)
-    seconds, last = [], perf_counter()
-    for i in range(repeats + 20):
-        if pipeline.waiting == pipeline.depth:
+    out, stream = np.empty_like(frame), fm.cuda.Stream()
+    if there:
+        frame = fm.cuda.to_device(frame, stream=stream)
+        out = fm.cuda.empty(frame.shape, "uint8", stream=stream)
+    elif pinned:
+        for _ in range(2):
+            pipeline.frame()[...] = frame
+            pipeline.submit()
             pipeline.peek()
-            now = perf_counter()
-            seconds.append(now - last)
-            last = now
-        pinned = pipeline.frame()
-        if i < 2:
-            pinned[...] = frame
-        pipeline.submit()
-    return seconds[20:]
+
+    def step():
+        if pinned:
+            pipeline.submit()
+        else:
+            pipeline.submit(frame, stream=stream)
+        if pipeline.waiting == pipeline.depth:
+            pipeline.peek() if pinned else pipeline.result(out, stream=stream)
+            if there:
+                stream.synchronize()
+
+    return repeated(step)
 
 
-def copy_times(frame, repeats=100):
+def stream_times(matter, frame):
+    """A stream's mattes, alpha on the GPU and all else on the processor."""
+    out = np.empty_like(frame)
+    with matter.stream(smoothing="none", cuts="ignore") as stream:
+        return repeated(lambda: stream(frame).composite(GREEN, out=out))
+
+
+def network_of(matter, frame):
+    """The network with memory of its own: a stream, its tensors, and what enqueues it."""
+    network = matter._pipeline._network(matter.input_size(frame.shape[:2]))
+    plan, stream = network.plan, fm.cuda.Stream()
+    ends = [
+        fm.cuda.empty(plan.tensors[n].shape, plan.tensors[n].dtype, stream=stream)
+        for n in (plan.image, plan.alpha)
+    ]
+    ends[0].write(np.random.default_rng(0).random(ends[0].shape).astype(ends[0].dtype), stream)
+    return network, stream, *ends
+
+
+def network_times(matter, frame):
+    """By events on the device; in a graph where it can be in one."""
+    network, stream, tensor, alpha = network_of(matter, frame)
+
+    def run():
+        network.run(tensor, alpha, stream.ptr, 0)
+
+    run()
+    stream.synchronize()
+    if network.why_no_graph is None:
+        graph = fm.cuda.Graph(run, stream=stream)
+        return device_times(lambda: graph.launch(stream), stream)
+    return device_times(run, stream)
+
+
+def copy_times(frame):
     """Upload and download of one frame at once, pinned, through PyTorch: the other bound."""
     import torch
 
     up, down = (torch.empty(frame.shape, dtype=torch.uint8).pin_memory() for _ in range(2))
     a, b = (torch.empty(frame.shape, dtype=torch.uint8, device="cuda") for _ in range(2))
     first, second = torch.cuda.Stream(), torch.cuda.Stream()
-    seconds = []
-    for _ in range(repeats + 10):
-        start = perf_counter()
+
+    def step():
         with torch.cuda.stream(first):
             a.copy_(up, non_blocking=True)
         with torch.cuda.stream(second):
             down.copy_(b, non_blocking=True)
         torch.cuda.synchronize()
-        seconds.append(perf_counter() - start)
-    return seconds[10:]
+
+    return repeated(step)
 
 
-def network_times(network, repeats=200):
-    import torch
-
-    tensor = torch.rand(1, 3, *NETWORK, device="cuda").half()
-    for _ in range(10):
-        network.run(tensor)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        network.run(tensor)
-    seconds = []
-    for _ in range(repeats):
-        start = perf_counter()
-        graph.replay()
-        torch.cuda.synchronize()
-        seconds.append(perf_counter() - start)
-    return seconds
+def levels_of(matter):
+    values = matter.info.normalisation
+    return [np.float32(x) for x in (values.scale, values.mean, values.std)]
 
 
-def numpy_times(network, frame, repeats=20):
+def numpy_times(matter, frame):
     """OpenCV and NumPy around the network, colours estimated by the paper's formula in OpenCV."""
     import cv2
-    import torch
 
-    green = np.float32([0, 177, 64])
-    seconds = []
-    for _ in range(repeats + 3):
-        start = perf_counter()
+    network, stream, tensor, alpha = network_of(matter, frame)
+    scale, mean, std = levels_of(matter)
+    green = np.float32(GREEN)
+
+    def step():
         small = cv2.resize(frame, NETWORK[::-1], interpolation=cv2.INTER_AREA)
-        tensor = (small.astype(np.float32) / 255).transpose(2, 0, 1)[None]
-        with torch.no_grad():
-            alpha = network.run(torch.from_numpy(tensor).half().cuda())[0, 0].float().cpu().numpy()
-        a = cv2.resize(alpha, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+        values = ((small.astype(np.float32) * scale - mean) / std).transpose(2, 0, 1)[None]
+        tensor.write(np.ascontiguousarray(values).astype(tensor.dtype), stream)
+        network.run(tensor, alpha, stream.ptr, 0)
+        found = alpha.numpy(stream=stream)[0, 0].astype(np.float32)
+        a = cv2.resize(found, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
         i = frame.astype(np.float32)
         f = b = i
         for side in (91, 7):
@@ -319,29 +330,34 @@ def numpy_times(network, frame, repeats=20):
             blurred = cv2.blur(f * a, (side, side)) / wa
             b = cv2.blur(b * (1 - a), (side, side)) / (1 - wa + 2e-5)
             f = np.clip(blurred + a * (i - a * blurred - (1 - a) * b), 0, 255)
-        (a * f + (1 - a) * green + 0.5).astype(np.uint8)
-        seconds.append(perf_counter() - start)
-    return seconds[3:]
+        return (a * f + (1 - a) * green + 0.5).astype(np.uint8)
+
+    return repeated(step)
 
 
-def torch_times(network, frame, repeats=100):
+def torch_times(matter, frame):
     """PyTorch around the network on the GPU, frame by frame, as the published scripts have it."""
     import torch
     from torch.nn import functional
 
-    green = torch.tensor([0.0, 177, 64], device="cuda").view(1, 3, 1, 1) / 255
-    seconds = []
+    network, stream, tensor, alpha = network_of(matter, frame)
+    there = torch.cuda.ExternalStream(stream.ptr)
+    given, made = (torch.as_tensor(x, device="cuda") for x in (tensor, alpha))
+    scale, mean, std = levels_of(matter)
+    mean, std = (torch.from_numpy(x.reshape(1, 3, 1, 1)).cuda() for x in (mean, std))
+    green = torch.tensor(GREEN, dtype=torch.float32, device="cuda").view(1, 3, 1, 1) / 255
 
     def box(x, side):
         return functional.avg_pool2d(x, side, 1, side // 2, count_include_pad=False)
 
-    for _ in range(repeats + 5):
-        start = perf_counter()
-        with torch.no_grad():
+    def step():
+        with torch.no_grad(), torch.cuda.stream(there):
             i = torch.from_numpy(frame).cuda().permute(2, 0, 1)[None].float() / 255
-            tensor = functional.interpolate(i, NETWORK, mode="area").half()
+            small = functional.interpolate(i, NETWORK, mode="area") * 255
+            given.copy_((small * float(scale) - mean) / std)
+            network.run(tensor, alpha, stream.ptr, 0)
             a = functional.interpolate(
-                network.run(tensor).float(), frame.shape[:2], mode="bilinear", align_corners=False
+                made.float(), frame.shape[:2], mode="bilinear", align_corners=False
             )
             f = b = i
             for side in (91, 7):
@@ -349,15 +365,23 @@ def torch_times(network, frame, repeats=100):
                 b = box(b * (1 - a), side) / (box(1 - a, side) + 1e-5)
                 f = (blurred + a * (i - a * blurred - (1 - a) * b)).clamp(0, 1)
             out = ((a * f + (1 - a) * green) * 255 + 0.5).byte()
-            out[0].permute(1, 2, 0).cpu().numpy()
-        seconds.append(perf_counter() - start)
-    return seconds[5:]
+            return out[0].permute(1, 2, 0).cpu().numpy()
+
+    return repeated(step)
 
 
-def attempt(rows, name, function, *arguments):
+def deviation(matter, right, frame):
+    """Mean and largest difference, in levels, from the processor's composite in fp32."""
+    [made] = matter.pipeline(frame.shape[:2], background=GREEN).results([frame])
+    expected = right(frame).composite(GREEN)
+    difference = np.abs(made.astype(np.int16) - expected)
+    return float(difference.mean()), int(difference.max())
+
+
+def attempt(rows, name, function, *arguments, **options):
     """Add a row, or what kept it from being measured: the other rows still come."""
     try:
-        p50, p99 = percentiles(function(*arguments))
+        p50, p99 = percentiles(function(*arguments, **options))
     except Exception as error:
         rows.append({"name": name, "error": f"{type(error).__name__}: {error}"})
         print(f"  {name:34} not measured: {type(error).__name__}: {error}", flush=True)
@@ -379,46 +403,124 @@ def measure_stages(name, rate):
     return table
 
 
-def measure_whole(name):
+def measure_whole(name, matter, right):
+    height, width = SIZES[name]
     print(f"\n{name}: host frame to host composite, colours estimated", flush=True)
-    try:
-        network = TorchNetwork()
-    except ImportError:
-        print("  PyTorch is not installed: there is no network to run")
-        return []
-    print(f"  with {network.name}")
-    frame, _ = scene(SIZES[name])
+    frame = Sitter((height, width), seed=1).frame(0).image
+    # A fast wrong answer is a failure; float16 moves alpha by a level or two where it is unsure.
+    mean, most = deviation(matter, right, frame)
+    print(f"  from the processor's in fp32: {mean:.3f} levels on average, {most} at most")
+    assert mean < 2, "this is another composite"
     table = []
-    for label, overlap, graph in (
-        ("fastmatte", True, True),
-        ("fastmatte, one frame at a time", False, True),
-        ("fastmatte, no graph", True, False),
-    ):
-        attempt(table, label, fastmatte_times, network, frame, overlap, graph)
-    attempt(table, "fastmatte, pinned frames", pinned_times, network, frame)
-    attempt(table, "PyTorch around it", torch_times, network, frame)
-    attempt(table, "OpenCV and NumPy around it", numpy_times, network, frame)
-    attempt(table, "bound: the network alone", network_times, network)
-    attempt(table, "bound: both copies", copy_times, frame)
+    rows = [
+        attempt(table, "fastmatte", fastmatte_times, matter, frame),
+        attempt(table, "fastmatte, pinned frames", fastmatte_times, matter, frame, pinned=True),
+        attempt(table, "fastmatte, frames on the GPU", fastmatte_times, matter, frame, there=True),
+        attempt(table, "fastmatte, one at a time", fastmatte_times, matter, frame, overlap=False),
+        attempt(table, "fastmatte, no graph", fastmatte_times, matter, frame, graph=False),
+        attempt(table, "fastmatte, a stream's mattes", stream_times, matter, frame),
+        attempt(table, "PyTorch around it", torch_times, matter, frame),
+        attempt(table, "OpenCV and NumPy around it", numpy_times, matter, frame),
+        attempt(table, "bound: the network alone", network_times, matter, frame),
+        attempt(table, "bound: both copies", copy_times, frame),
+    ]
+    found = {row["name"]: row["p50_ms"] for row in rows if "p50_ms" in row}
+    bounds = {name: t for name, t in found.items() if name.startswith("bound")}
+    if "fastmatte" in found and len(bounds) == 2:
+        larger = max(bounds, key=bounds.get)
+        best = min(found["fastmatte"], found.get("fastmatte, pinned frames", np.inf))
+        print(
+            f"  of the larger bound, {larger.removeprefix('bound: ')}: {bounds[larger] / best:.0%}"
+        )
+        for peer in ("OpenCV and NumPy around it", "PyTorch around it"):
+            if peer in found:
+                print(f"  {peer}: {found[peer] / found['fastmatte']:.1f} times as long")
     return table
+
+
+def engines_of(asked):
+    """Name of each engine that is here, how it is opened, and words for those that are not."""
+    have = {}
+    if importlib.util.find_spec("torch") is None:
+        print("engine torch: PyTorch is not installed")
+    else:
+        ENGINES["torch"] = device_engines.Kind(device_engines.TorchInHalf, fm.cuda)
+        have["torch"] = "auto"
+    for name in ("cuda", "tensorrt"):
+        if ENGINES[name].version() is None:
+            print(f"engine {name}: not installed, {ENGINES[name].requirement}")
+        else:
+            have[name] = "fp16" if name == "tensorrt" else "auto"
+    return {name: kind for name, kind in have.items() if not asked or name in asked}
+
+
+def opened(path, engine, precision, folder):
+    """The network in the middle, of one size, and the same on the processor."""
+    path = Path(path)
+    if path.suffix == ".xz":
+        unpacked = folder / path.stem
+        if not unpacked.exists():
+            unpacked.write_bytes(lzma.decompress(path.read_bytes()))
+        path = unpacked
+    name = path if path.exists() else str(path)
+    start = perf_counter()
+    matter = fm.Matter(name, engine=engine, precision=precision, size=NETWORK)
+    right = fm.Matter(name, engine="onnxruntime", size=NETWORK)
+    info = matter.info
+    print(
+        f"\n{Path(info.model).name} at {NETWORK[0]} x {NETWORK[1]} on {info.engine} "
+        f"{info.engine_version if engine != 'torch' else ''} {info.precision}, run by {engine}, "
+        f"ready in {perf_counter() - start:.0f} s",
+        flush=True,
+    )
+    return matter, right
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--size", choices=SIZES, action="append", help="default: all")
+    parser.add_argument("--model", action="append", help="ONNX file or name; default: portrait")
+    parser.add_argument("--engine", action="append", help="torch, cuda, tensorrt; default: all")
+    parser.add_argument("--no-stages", action="store_true", help="whole frames alone")
     options = parser.parse_args()
     if missing := fm.cuda.missing():
         sys.exit(f"no CUDA device: {missing}")
     device = fm.cuda.devices()[0]
     rate = bandwidth()
     print(f"{device.name}, device-to-device copy {rate / 1e12:.2f} TB/s", flush=True)
-    report = {"device": device.name, "bytes_per_second": rate, "sizes": {}}
-    for name in options.size or SIZES:
-        report["sizes"][name] = {"stages": measure_stages(name, rate), "whole": measure_whole(name)}
+    report = {"device": device.name, "bytes_per_second": rate, "stages": {}, "whole": []}
+
+    def keep():
+        # After each table, so that a run cut short leaves something.
         if options.json:
-            # After each size, so that a run cut short leaves something.
             options.json.write_text(json.dumps(report, indent=1))
+
+    sizes = options.size or SIZES
+    with tempfile.TemporaryDirectory() as folder:
+        for model in options.model or ["portrait"]:
+            for engine, precision in engines_of(options.engine).items():
+                try:
+                    matter, right = opened(model, engine, precision, Path(folder))
+                except Exception as error:
+                    print(f"{model} on {engine}: {type(error).__name__}: {error}", flush=True)
+                    continue
+                for name in sizes:
+                    try:
+                        rows = measure_whole(name, matter, right)
+                    except Exception as error:
+                        print(f"  not measured: {type(error).__name__}: {error}", flush=True)
+                        continue
+                    graph = matter.info.graph
+                    report["whole"].append(
+                        {"model": model, "engine": engine, "size": name, "rows": rows}
+                        | {"graph": graph}
+                    )
+                    print(f"  graph: {graph}")
+                    keep()
+    for name in () if options.no_stages else sizes:
+        report["stages"][name] = measure_stages(name, rate)
+        keep()
 
 
 if __name__ == "__main__":

@@ -68,7 +68,16 @@ class Torch(OnDevice):
     def enqueuer(self, tensors, constants):
         from onnx_in_torch import OnnxInTorch
 
-        return OnnxInTorch(self.path).enqueuer(self.gpu, tensors, constants)
+        graph = OnnxInTorch(self.path, precision=self.precision)
+        return graph.enqueuer(self.gpu, tensors, constants)
+
+
+class TorchInHalf(Torch):
+    """The same with what float16 is good enough for in it."""
+
+    def __init__(self, path, gpu, threads):
+        super().__init__(path, gpu, threads)
+        self.precision = "fp16"
 
 
 class Kind:

@@ -131,7 +131,9 @@ class OnnxInTorch:
             with torch.cuda.stream(torch.cuda.ExternalStream(stream)), pool():
                 # What a frozen graph has no use for it has no input for.
                 feeds = {
-                    n: view(n, at) for n, at in addresses.items() if n in inputs & set(self.inputs)
+                    n: view(n, at).to(TYPES[self.inputs[n]])
+                    for n, at in addresses.items()
+                    if n in self.inputs
                 }
                 made = self(feeds)
                 for name, at in addresses.items():
