@@ -34,6 +34,9 @@ struct Memory {
 std::mutex mutex;
 std::map<std::uintptr_t, Memory> memory;
 std::size_t limit = std::size_t{1} << 33;
+constexpr int kVersion = 13000;
+int driver = kVersion;
+int visible = kEmulatedDevices;
 thread_local int current = 0;
 thread_local cudaError_t last = cudaSuccess;
 
@@ -99,6 +102,12 @@ std::size_t live_bytes() noexcept {
   return sum;
 }
 
+void set_driver(int version, int devices) noexcept {
+  const std::lock_guard lock(mutex);
+  driver = version;
+  visible = devices;
+}
+
 void set_memory(std::size_t bytes) noexcept {
   const std::lock_guard lock(mutex);
   limit = bytes;
@@ -139,13 +148,16 @@ const char* cudaGetErrorString(cudaError_t error) {
 cudaError_t cudaGetLastError() { return std::exchange(last, cudaSuccess); }
 
 cudaError_t cudaRuntimeGetVersion(int* version) {
-  *version = 13000;
+  *version = kVersion;
   return cudaSuccess;
 }
-cudaError_t cudaDriverGetVersion(int* version) { return cudaRuntimeGetVersion(version); }
-cudaError_t cudaGetDeviceCount(int* count) {
-  *count = kEmulatedDevices;
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = driver;
   return cudaSuccess;
+}
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = visible;
+  return result(visible > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
 cudaError_t cudaGetDevice(int* device) {
   *device = current;

@@ -5,7 +5,7 @@ Upload, layout, network, refinement and download are one CUDA graph: fastmatte.c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal
@@ -86,6 +86,12 @@ class DevicePipeline(Pipeline):
         """Return the alpha of a frame, good until the runner's next one: pinned memory."""
         return self._alpha(runner, colours, order, "float32", clock, skip=skip)
 
+    def own_colours(  # type: ignore[override]
+        self, runner: DeviceRunner, size: Size
+    ) -> Callable[[], Tensor] | None:
+        """Return what fetches the network's own colours: most who want alpha do not want them."""
+        return runner.fetch if runner.own_size == size else None
+
     def _alpha(
         self,
         runner: DeviceRunner,
@@ -161,8 +167,8 @@ class DevicePipeline(Pipeline):
         own = network.plan.foreground
         colours: Literal["image", "estimated", "network"] = foreground
         if foreground == "estimated" and own is not None:
-            sides = network.plan.tensors[own].shape[2:]
-            colours = "network" if sides == tuple(frame_size) else "estimated"
+            fits = network.plan.tensors[own].shape[2:] == tuple(frame_size)
+            colours = "network" if fits else "estimated"
         return self.open(
             network,
             frame_size,
@@ -297,12 +303,24 @@ class DeviceRunner:
         return pipeline.peek()
 
     @property
+    def own_size(self) -> Size | None:
+        """The size of the network's own colours, None where it has none."""
+        name = self._network.plan.foreground
+        if name is None:
+            return None
+        height, width = self._network.plan.tensors[name].shape[2:]
+        assert isinstance(height, int)
+        assert isinstance(width, int)
+        return height, width
+
+    @property
     def foreground(self) -> Tensor | None:
         """The network's own colours, fetched now."""
-        own = self._network.foreground
-        if own is None or self._pipeline is None:
-            return None
-        tensor: Tensor = own.numpy().astype(np.float32, copy=False)
+        return None if self.own_size is None or self._pipeline is None else self.fetch()
+
+    def fetch(self) -> Tensor:
+        """Return a copy of the network's own colours of the last frame."""
+        tensor: Tensor = self._network.foreground.numpy().astype(np.float32, copy=False)
         return tensor
 
     def reset(self) -> None:

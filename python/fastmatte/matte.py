@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Literal
@@ -51,7 +52,7 @@ class Matte:
         buffers: Buffers,
         *,
         foreground: Image | None = None,
-        tensor: Tensor | None = None,
+        tensor: Tensor | Callable[[], Tensor] | None = None,
         order: Literal["rgb", "bgr"] = "rgb",
         threads: int | None = None,
         clock: Clock | None = None,
@@ -60,11 +61,18 @@ class Matte:
         self._alpha = alpha
         self._buffers = buffers
         self._foreground = self._own_foreground = foreground
-        self._tensor = tensor
+        self._source = tensor
         self._order = order
         self._threads = threads
         self._clock = clock or Clock()
         self._expired = False
+
+    @property
+    def _tensor(self) -> Tensor | None:
+        """The network's own colours, fetched when they are first wanted."""
+        if callable(self._source):
+            self._source = self._source()
+        return self._source
 
     @property
     def alpha(self) -> Alpha:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Literal, get_args
@@ -10,7 +11,7 @@ import numpy as np
 
 from fastmatte import _core
 from fastmatte.alignment import align
-from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size
+from fastmatte.arrays import Alpha, AnyAlpha, Image, PixelFormat, Size, Tensor
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
 from fastmatte.engines import Engine
@@ -179,6 +180,13 @@ class Pipeline:
         self._finish(own, colours, guidance, alpha)
         clock.record("refine", start)
         return alpha
+
+    def own_colours(self, runner: Runner, size: Size) -> Tensor | Callable[[], Tensor] | None:
+        """Return the network's own colours of the last frame, or what fetches them, where they have
+        the frame's size.
+        """
+        own = runner.foreground
+        return own if own is not None and own.shape[2:] == size else None
 
     def infer(
         self,

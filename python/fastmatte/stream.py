@@ -183,15 +183,18 @@ class Stream:
                 yield from self._last(self._delay.flush())
                 self._afresh = False
             start = perf_counter_ns()
-            earlier = self._delay(colours, alpha, own, self._order)
+            tensor = own() if callable(own) else own
+            earlier = self._delay(colours, alpha, tensor, self._order)
             self.clock.record("smooth", start)
             yield from self._last(earlier)
         yield from self._last(self._delay.flush())
 
     def _run(
         self, frame: Image, trimap: Image | None, background: Image | None
-    ) -> tuple[Image, Alpha, Tensor | None]:
-        """Return a frame's colours, its alpha, and the foreground where the network gives it."""
+    ) -> tuple[Image, Alpha, Tensor | Callable[[], Tensor] | None]:
+        """Return a frame's colours, its alpha, and the foreground where the network gives it, or
+        what fetches it.
+        """
         # First of all: what is no frame is no frame of another size, which would forget the others.
         self.require_frame(frame)
         colours = colours_of(frame, self._pixel_format, self._buffers_for(frame.shape[:2]))
@@ -241,9 +244,7 @@ class Stream:
         self._background = self._fed = background
         self.clock.frames += 1
         self.clock.skipped += skip
-        own = self._runner.foreground
-        fits = own is not None and own.shape[2:] == alpha.shape
-        return colours, alpha, own if fits else None
+        return colours, alpha, self._pipeline.own_colours(self._runner, self._buffers.size)
 
     def _last(self, frame: Delayed | None) -> Iterator[Matte]:
         """Give the matte of a frame that has waited, if there is one."""

@@ -352,3 +352,27 @@ def test_both_kinds_of_runs_are_the_same(kind, graph):
         source[:] = rng.random(source.shape, np.float32)
         binding.run()
         np.testing.assert_allclose(out, engine.run({"input": source})["output"], atol=1e-5)
+    out[:] = -1
+    binding.run_there()
+    assert (out == -1).all()
+
+
+def test_colours_are_fetched_when_they_are_wanted(kind, tmp_path, monkeypatch):
+    matter, right = pair(graphs.rvm(tmp_path / "x.onnx"))
+    fetched = []
+    plain = fm.device.DeviceRunner.fetch
+
+    def fetch(runner):
+        fetched.append(1)
+        return plain(runner)
+
+    monkeypatch.setattr(fm.device.DeviceRunner, "fetch", fetch)
+    with matter.stream() as stream, right.stream() as other:
+        for frame in FRAMES[:3]:
+            matte, expected = stream(frame), other(frame)
+            assert matte.alpha.shape == frame.shape[:2]
+            matte.composite((1, 2, 3), foreground="image")
+        assert not fetched
+        np.testing.assert_allclose(matte.foreground, expected.foreground, atol=1)
+        close(matte.composite((1, 2, 3)), expected.composite((1, 2, 3)))
+        assert fetched == [1]

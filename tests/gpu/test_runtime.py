@@ -213,6 +213,50 @@ def test_out_of_memory_says_what_was_wanted_and_what_is_free(cuda, emulated):
     assert cuda.cutout(image, alpha).shape == (40, 60, 4)
 
 
+@pytest.mark.parametrize(
+    ("driver", "devices", "message"),
+    [
+        (0, 0, "no NVIDIA driver is installed (libcuda.so.1 was not found)"),
+        (
+            12040,
+            2,
+            "the NVIDIA driver is for CUDA 12.4 and fastmatte for CUDA 13.0: update the driver",
+        ),
+        (13000, 0, "the NVIDIA driver finds no GPU (is CUDA_VISIBLE_DEVICES set?)"),
+    ],
+)
+def test_what_is_missing_is_said(cuda, emulated, driver, devices, message):
+    emulated.set_driver(driver, devices)
+    try:
+        assert cuda.missing() == message
+        with pytest.raises(fm.errors.DeviceError) as caught:
+            cuda.to_device(IMAGE)
+        assert str(caught.value) == f"no CUDA device: {message}"
+    finally:
+        emulated.set_driver(13000, 2)
+    assert cuda.to_device(IMAGE).shape == IMAGE.shape
+
+
+def test_arrays_are_written_in_place(cuda):
+    array = cuda.empty((40, 60), "float32")
+    array.write(ALPHA, None)
+    np.testing.assert_array_equal(array.numpy(), ALPHA)
+    for values in (IMAGE, ALPHA.astype(np.float16), ALPHA[:, ::-1], ALPHA[1:]):
+        with pytest.raises(ValueError, match="values: expected a C-contiguous array like this one"):
+            array.write(values, None)
+
+
+def test_one_stream_waits_for_another(cuda):
+    first, second = cuda.Stream(), cuda.Stream()
+    event = cuda.Event()
+    image = cuda.to_device(IMAGE, stream=first)
+    out = cuda.empty((40, 60, 3), "uint8")
+    cuda.resize(image, (40, 60), filter="nearest", out=out, stream=first)
+    event.record(first)
+    event.hold(second)
+    np.testing.assert_array_equal(out.numpy(stream=second), IMAGE)
+
+
 def test_more_memory_than_there_is(cuda):
     shape = (16 * fm.MAX_PIXELS // 4, 4)
 

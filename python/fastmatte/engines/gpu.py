@@ -53,6 +53,11 @@ class Bound:
         arrays = self._given | self._results
         self._addresses = {name: array.ptr for name, array in arrays.items()}
 
+    def run_there(self) -> None:
+        """Run on what was uploaded, and wait: a run without what a pipeline would not copy."""
+        self._enqueue(self._addresses, self._stream.ptr)
+        self._stream.synchronize()
+
     def run(self) -> None:
         """Upload, run, download, and wait."""
         stream = self._stream

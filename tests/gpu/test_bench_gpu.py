@@ -1,4 +1,4 @@
-"""bench/bench_gpu.py from end to end, on frames that take no time: it may have to run unattended."""
+"""bench/bench_gpu.py from end to end on tiny frames: it may have to run unattended."""
 
 from __future__ import annotations
 
