@@ -370,10 +370,8 @@ def torch_times(matter, frame):
     return repeated(step)
 
 
-def deviation(matter, right, frame):
-    """Mean and largest difference, in levels, from the processor's composite in fp32."""
-    [made] = matter.pipeline(frame.shape[:2], background=GREEN).results([frame])
-    expected = right(frame).composite(GREEN)
+def deviation(made, expected):
+    """Mean and largest difference in levels."""
     difference = np.abs(made.astype(np.int16) - expected)
     return float(difference.mean()), int(difference.max())
 
@@ -407,10 +405,13 @@ def measure_whole(name, matter, right):
     height, width = SIZES[name]
     print(f"\n{name}: host frame to host composite, colours estimated", flush=True)
     frame = Sitter((height, width), seed=1).frame(0).image
-    # A fast wrong answer is a failure; float16 moves alpha by a level or two where it is unsure.
-    mean, most = deviation(matter, right, frame)
+    [made] = matter.pipeline(frame.shape[:2], background=GREEN).results([frame])
+    # A fast wrong answer is a failure: of what is around the network here, of the network there.
+    mean, most = deviation(made, matter(frame).composite(GREEN))
+    assert mean < 0.5, f"{mean:.3f} levels from what the processor makes of the same alpha"
+    print(f"  from the processor's composite of this alpha: {mean:.3f} levels, {most} at most")
+    mean, most = deviation(made, right(frame).composite(GREEN))
     print(f"  from the processor's in fp32: {mean:.3f} levels on average, {most} at most")
-    assert mean < 2, "this is another composite"
     table = []
     rows = [
         attempt(table, "fastmatte", fastmatte_times, matter, frame),
