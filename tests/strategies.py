@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
+import fastmatte as fm
 import hypothesis.strategies as st
 import numpy as np
 
@@ -24,6 +27,18 @@ RESIZES = [
 ]
 #: 1 thread, and more than this kind of machine has.
 thread_counts = st.sampled_from([1, 3])
+#: How large a result may be to go into the caches: larger than any here, and not at all.
+cache_limits = st.sampled_from([2**25, 0])
+
+
+@contextmanager
+def cached_up_to(limit):
+    """Let kernels store larger results past the caches, as they do those of large images."""
+    before = fm._core.limit_cached_bytes(limit)
+    try:
+        yield
+    finally:
+        fm._core.limit_cached_bytes(before)
 
 
 @st.composite
@@ -81,6 +96,8 @@ __all__ = [
     "Guarded",
     "alphas",
     "arrays",
+    "cache_limits",
+    "cached_up_to",
     "images",
     "lay_out",
     "seeds",

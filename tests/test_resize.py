@@ -8,7 +8,18 @@ import numpy as np
 import oracles
 import pytest
 from hypothesis import HealthCheck, given, settings
-from strategies import RESIZES, Guarded, arrays, images, lay_out, seeds, sizes, thread_counts
+from strategies import (
+    RESIZES,
+    Guarded,
+    arrays,
+    cache_limits,
+    cached_up_to,
+    images,
+    lay_out,
+    seeds,
+    sizes,
+    thread_counts,
+)
 
 each_isa = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -34,12 +45,19 @@ def assert_close(result, image, size, filter):
 
 @each_isa
 @given(
-    data=st.data(), source=sizes, size=sizes, depth=depths, filter=filters, threads=thread_counts
+    data=st.data(),
+    source=sizes,
+    size=sizes,
+    depth=depths,
+    filter=filters,
+    limit=cache_limits,
+    threads=thread_counts,
 )
-def test_uint8_equals_oracle(isa, data, source, size, depth, filter, threads):
+def test_uint8_equals_oracle(isa, data, source, size, depth, filter, limit, threads):
     image = data.draw(arrays((*source, *depth), np.uint8))
     guarded = Guarded((*size, *depth), np.uint8)
-    result = fm.kernels.resize(image, size, filter=filter, out=guarded.out, threads=threads)
+    with cached_up_to(limit):
+        result = fm.kernels.resize(image, size, filter=filter, out=guarded.out, threads=threads)
     assert result is guarded.out
     np.testing.assert_array_equal(result, oracles.resize(image, size, filter))
     guarded.assert_untouched_outside()
@@ -47,12 +65,19 @@ def test_uint8_equals_oracle(isa, data, source, size, depth, filter, threads):
 
 @each_isa
 @given(
-    data=st.data(), source=sizes, size=sizes, depth=depths, filter=filters, threads=thread_counts
+    data=st.data(),
+    source=sizes,
+    size=sizes,
+    depth=depths,
+    filter=filters,
+    limit=cache_limits,
+    threads=thread_counts,
 )
-def test_float32_is_close_to_oracle(isa, data, source, size, depth, filter, threads):
+def test_float32_is_close_to_oracle(isa, data, source, size, depth, filter, limit, threads):
     image = data.draw(arrays((*source, *depth), np.float32))
     guarded = Guarded((*size, *depth), np.float32)
-    result = fm.kernels.resize(image, size, filter=filter, out=guarded.out, threads=threads)
+    with cached_up_to(limit):
+        result = fm.kernels.resize(image, size, filter=filter, out=guarded.out, threads=threads)
     assert_close(result, image, size, filter)
     guarded.assert_untouched_outside()
     with fm.cpu.force("scalar"):

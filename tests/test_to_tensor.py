@@ -8,7 +8,15 @@ import numpy as np
 import oracles
 import pytest
 from hypothesis import HealthCheck, given, settings
-from strategies import RESIZES, images, lay_out, sizes, thread_counts
+from strategies import (
+    RESIZES,
+    cache_limits,
+    cached_up_to,
+    images,
+    lay_out,
+    sizes,
+    thread_counts,
+)
 
 each_isa = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -49,14 +57,16 @@ def guarded(shape):
     size=st.one_of(st.none(), sizes),
     levels=st.sampled_from([PLAIN, IMAGENET, SIGNED]),
     option=options,
+    limit=cache_limits,
     threads=thread_counts,
 )
-def test_equals_oracle(isa, data, source, size, levels, option, threads):
+def test_equals_oracle(isa, data, source, size, levels, option, limit, threads):
     image = data.draw(images(source, len(option["pixel_format"])))
     height, width = size or source
     planar = option["layout"] == "nchw"
     whole, out = guarded((1, 3, height, width) if planar else (1, height, width, 3))
-    result = fm.kernels.to_tensor(image, size, **levels, **option, out=out, threads=threads)
+    with cached_up_to(limit):
+        result = fm.kernels.to_tensor(image, size, **levels, **option, out=out, threads=threads)
     assert result is out
     assert_close(result, oracles.to_tensor(image, size, **levels, **option), levels)
     assert (whole[:32] == 113).all()
@@ -117,10 +127,11 @@ def test_channel_order_and_layout_only_move_values(data, source, option):
     scale=st.sampled_from([1 / 255, 1, 1e-6, 1e-9, 300, 1e36]),
     levels=st.sampled_from([PLAIN, IMAGENET, SIGNED]),
     option=options,
+    limit=cache_limits,
     threads=thread_counts,
 )
 def test_float16_is_the_float32_result_rounded(
-    isa, data, source, size, scale, levels, option, threads
+    isa, data, source, size, scale, levels, option, limit, threads
 ):
     image = data.draw(images(source, len(option["pixel_format"])))
     levels = {**levels, "scale": scale}
@@ -128,7 +139,8 @@ def test_float16_is_the_float32_result_rounded(
         expected = fm.kernels.to_tensor(image, size, **levels, **option).astype(np.float16)
     whole = np.full(64 + expected.size, 113, np.float16)
     out = whole[32:-32].reshape(expected.shape)
-    result = fm.kernels.to_tensor(image, size, **levels, **option, out=out, threads=threads)
+    with cached_up_to(limit):
+        result = fm.kernels.to_tensor(image, size, **levels, **option, out=out, threads=threads)
     assert result is out
     np.testing.assert_array_equal(result.view(np.uint16), expected.view(np.uint16))
     assert (whole[:32] == 113).all()

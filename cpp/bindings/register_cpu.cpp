@@ -2,6 +2,7 @@
 #include "bindings/arguments.h"
 #include "bindings/register.h"
 #include "core/parallel.h"
+#include "core/stores.h"
 #include "cpu/isa.h"
 #include "kernels/arithmetic.h"
 
@@ -19,6 +20,7 @@ void register_cpu(py::module_& module) {
   module.def("system_allocations", &system_allocations);
   module.def("take_peak_bytes", &take_peak_bytes);
   module.def("release_stored_blocks", &release_stored_blocks);
+  module.def("limit_cached_bytes", &limit_cached_bytes, py::arg("bytes"));
   module.def("calculate", [](py::object rounds) {
     const int count = static_cast<int>(read_integer(rounds, "rounds", 1, kMaxPixels));
     const py::gil_scoped_release release;

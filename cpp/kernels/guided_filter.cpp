@@ -406,7 +406,7 @@ void solve_and_upsample(ImageView<const std::uint8_t> guide, ImageView<const flo
         float *const second = to + stride, *const third = second + stride;
         if (!shrink) {
           const std::uint8_t* from = guide.row(box.y + y) + std::ptrdiff_t{box.x} * channels;
-          return spread(from, channels, box.width, kCentred, to, second, third);
+          return spread(from, channels, box.width, kCentred, to, second, third, Stores::cached);
         }
         shrink->row(worker, box.y + y, shrunk[worker]);
         spread_shrunk(shrunk[worker] + std::ptrdiff_t{box.x} * of_shrunk, of_shrunk, box.width,
@@ -436,7 +436,8 @@ void solve_and_apply(ImageView<const std::uint8_t> guide, ImageView<const float>
   for_each_coefficient_row(
       alpha, channels, solver, bands, 0,
       [&](int, int y, float* to, std::ptrdiff_t stride) noexcept {
-        spread(guide.row(y), channels, guide.width, kCentred, to, to + stride, to + 2 * stride);
+        spread(guide.row(y), channels, guide.width, kCentred, to, to + stride, to + 2 * stride,
+               Stores::cached);
       },
       [&](int worker, int) noexcept { return CoefficientRow{rows[worker], plane}; },
       [&](int worker, int, int y) noexcept {

@@ -13,11 +13,12 @@
 namespace fastmatte {
 namespace {
 
-// R, G and B of one row, each of the box's width.
+// R, G and B of one row, each of the box's width; rows that are read at once are to be cached.
 struct Planes {
   float* first;
   float* second;
   float* third;
+  Stores stores = Stores::cached;
 };
 
 // Rows of a tensor: the image's own are made by others, all else is done here.
@@ -27,6 +28,7 @@ class TensorRows {
   TensorRows(TensorView<T> out, const Placement& place, const Levels& levels, int workers)
       : out_(out),
         box_(place.box),
+        stores_(stores_for(out.memory())),
         stride_(static_cast<std::ptrdiff_t>(
             aligned_count<float>(static_cast<std::size_t>(box_.width)))),
         direct_(std::is_same_v<T, float> && out.layout == Layout::nchw) {
@@ -39,6 +41,9 @@ class TensorRows {
     store(around, 3, around_.data());
   }
 
+  // Makes the rows that this thread filled visible to others.
+  void finish() const noexcept { fastmatte::finish(stores_); }
+
   // Fills row y; make(y of the box, planes) writes the image's part of it.
   template <typename Make>
   void fill(int worker, int y, const Make& make) const noexcept {
@@ -49,7 +54,7 @@ class TensorRows {
       if (direct_) {
         const bool grey = out_.channels == 1;
         return make(y - box_.y, Planes{plane(0, y), grey ? nullptr : plane(1, y),
-                                       grey ? nullptr : plane(2, y)});
+                                       grey ? nullptr : plane(2, y), stores_});
       }
     }
     float* const rows = rows_[worker];
@@ -75,7 +80,9 @@ class TensorRows {
   T* plane(int c, int y) const noexcept { return out_.plane_row(c, y) + box_.x; }
 
   void store(const float* row, int count, float* to) const noexcept { std::copy_n(row, count, to); }
-  void store(const float* row, int count, Half* to) const noexcept { half_(row, count, to); }
+  void store(const float* row, int count, Half* to) const noexcept {
+    half_(row, count, to, stores_);
+  }
 
   void pad(int y, int begin, int end) const noexcept {
     if (out_.layout == Layout::nchw) {
@@ -92,6 +99,7 @@ class TensorRows {
   decltype(active_half_row()) half_ = active_half_row();
   TensorView<T> out_;
   Box box_;
+  Stores stores_;
   std::ptrdiff_t stride_;
   bool direct_;
   std::array<T, 3> around_{};
@@ -109,6 +117,7 @@ void fill_tensor(TensorView<T> out, const Placement& place, const Levels& levels
       rows.fill(worker, y,
                 [&](int row, const Planes& planes) noexcept { make(worker, row, planes); });
     }
+    rows.finish();
   });
 }
 
@@ -123,7 +132,7 @@ class PlaneRows {
 
   void row(int worker, int y, float* out) const noexcept {
     if (resampler_) return resampler_->row(worker, y, out);
-    widen_(image_.row(y), 1, image_.width, Levels{}, out, nullptr, nullptr);
+    widen_(image_.row(y), 1, image_.width, Levels{}, out, nullptr, nullptr, Stores::cached);
   }
 
  private:
@@ -162,7 +171,7 @@ void to_tensor(ImageView<const std::uint8_t> image, TensorView<T> out, const Pla
     const auto spread = active_spread_row_u8();
     fill_tensor(out, place, levels, band, threads, [&](int, int y, const Planes& rows) noexcept {
       const Planes to = in_order(rows);
-      spread(image.row(y), channels, box.width, of_image, to.first, to.second, to.third);
+      spread(image.row(y), channels, box.width, of_image, to.first, to.second, to.third, to.stores);
     });
   } else if (filter == Filter::bilinear) {
     const auto blend = active_blend_row_u8();

@@ -6,6 +6,7 @@
 
 #include "core/half.h"
 #include "core/image_view.h"
+#include "core/stores.h"
 #include "core/tensor_view.h"
 #include "cpu/dispatch.h"
 #include "kernels/resample.h"
@@ -71,7 +72,7 @@ void to_tensor(const YuvImage& image, TensorView<T> out, const Placement& place,
 // A row of interleaved pixels of 1, 3 or 4 channels to rows of planes: channel c to planes[c], for
 // one or three planes.
 FASTMATTE_ROW(spread_row_u8, (const std::uint8_t* row, int channels, int width, Levels levels,
-                              float* first, float* second, float* third))
+                              float* first, float* second, float* third, Stores stores))
 FASTMATTE_ROW(spread_row_f32, (const float* row, int channels, int width, Levels levels,
                                float* first, float* second, float* third))
 
@@ -104,6 +105,6 @@ FASTMATTE_ROW(interleave_row,
               (const float* first, const float* second, const float* third, float* out, int width))
 
 // To nearest, ties to even; no value is NaN.
-FASTMATTE_ROW(half_row, (const float* row, int count, Half* out))
+FASTMATTE_ROW(half_row, (const float* row, int count, Half* out, Stores stores))
 
 }  // namespace fastmatte

@@ -19,16 +19,11 @@ static inline void spread(const T* __restrict row, int x, int width, const float
   }
 }
 
-template <int kChannels>
-static inline int spread_lanes(const float*, int, const float*, const float*, float*, float*,
-                               float*) noexcept {
-  return 0;
-}
-
 #if defined(FASTMATTE_VEC)
-// Four pixels a lane; one shuffle makes ints of a channel of them.
-template <int kChannels>
-static inline int spread_lanes(const std::uint8_t* row, int width, const float* factor,
+// Four pixels a lane; one shuffle makes ints of a channel of them. Pixels from x on; returns the
+// first that is not done.
+template <int kChannels, bool kStreamed>
+static inline int spread_lanes(const std::uint8_t* row, int x, int width, const float* factor,
                                const float* offset, float* first, float* second,
                                float* third) noexcept {
   float* const out[3] = {first, second, third};
@@ -44,33 +39,56 @@ static inline int spread_lanes(const std::uint8_t* row, int width, const float* 
   }
   // A lane reads 16 bytes, of which four pixels of three channels are but 12.
   constexpr int margin = kChannels == 3 ? 2 : 0;
-  int x = 0;
   for (; x + kInts + margin <= width; x += kInts) {
     const Ints pixels = load_lanes(row + std::ptrdiff_t{kChannels} * x, 4 * kChannels);
     for (int c = 0; c < 3; ++c) {
-      store(to_floats(pick_bytes(pixels, which[c])) * f[c] + o[c], out[c] + x);
+      const Floats levels = to_floats(pick_bytes(pixels, which[c])) * f[c] + o[c];
+      if (kStreamed) {
+        stream(levels, out[c] + x);
+      } else {
+        store(levels, out[c] + x);
+      }
     }
   }
   return x;
 }
+
+template <int kChannels>
+static inline int spread_lanes(const std::uint8_t* row, int width, const float* factor,
+                               const float* offset, float* first, float* second, float* third,
+                               Stores stores) noexcept {
+  const int head = elements_to_line(first);
+  const bool alike = elements_to_line(second) == head && elements_to_line(third) == head;
+  if (stores == Stores::cached || !alike || head < 0 || head > width) {
+    return spread_lanes<kChannels, false>(row, 0, width, factor, offset, first, second, third);
+  }
+  spread<kChannels>(row, 0, head, factor, offset, first, second, third);
+  return spread_lanes<kChannels, true>(row, head, width, factor, offset, first, second, third);
+}
 #else
 template <int kChannels>
 static inline int spread_lanes(const std::uint8_t*, int, const float*, const float*, float*, float*,
-                               float*) noexcept {
+                               float*, Stores) noexcept {
   return 0;
 }
 #endif
 
+template <int kChannels>
+static inline int spread_lanes(const float*, int, const float*, const float*, float*, float*,
+                               float*, Stores) noexcept {
+  return 0;
+}
+
 template <typename T>
 static inline void spread_row(const T* __restrict row, int channels, int width, const float* factor,
                               const float* offset, float* __restrict first, float* second,
-                              float* third) noexcept {
+                              float* third, Stores stores) noexcept {
   if (channels == 3) {
-    const int x = spread_lanes<3>(row, width, factor, offset, first, second, third);
+    const int x = spread_lanes<3>(row, width, factor, offset, first, second, third, stores);
     return spread<3>(row, x, width, factor, offset, first, second, third);
   }
   if (channels == 4) {
-    const int x = spread_lanes<4>(row, width, factor, offset, first, second, third);
+    const int x = spread_lanes<4>(row, width, factor, offset, first, second, third, stores);
     return spread<4>(row, x, width, factor, offset, first, second, third);
   }
   const float f = factor[0], o = offset[0];
@@ -162,13 +180,14 @@ static inline float clamp_level(float level) noexcept {
 }  // namespace
 
 void spread_row_u8(const std::uint8_t* row, int channels, int width, Levels levels, float* first,
-                   float* second, float* third) noexcept {
-  spread_row(row, channels, width, levels.factor, levels.offset, first, second, third);
+                   float* second, float* third, Stores stores) noexcept {
+  spread_row(row, channels, width, levels.factor, levels.offset, first, second, third, stores);
 }
 
 void spread_row_f32(const float* row, int channels, int width, Levels levels, float* first,
                     float* second, float* third) noexcept {
-  spread_row(row, channels, width, levels.factor, levels.offset, first, second, third);
+  spread_row(row, channels, width, levels.factor, levels.offset, first, second, third,
+             Stores::cached);
 }
 
 void blend_row_u8(RowPair rows, int channels, RowTaps<float> columns, Levels levels, float* first,
@@ -210,9 +229,21 @@ void interleave_row(const float* __restrict first, const float* __restrict secon
   }
 }
 
-void half_row(const float* __restrict row, int count, Half* __restrict out) noexcept {
+void half_row(const float* __restrict row, int count, Half* __restrict out,
+              [[maybe_unused]] Stores stores) noexcept {
   int i = 0;
 #if defined(__F16C__)
+  constexpr int kHalves = kLineBytes / static_cast<int>(sizeof(Half));
+  const int head = elements_to_line(out);
+  if (stores == Stores::streamed && head >= 0 && head <= count) {
+    for (; i < head; ++i) out[i] = to_half(row[i]);
+    for (; i + kHalves <= count; i += kHalves) {
+      for (int j = 0; j < kHalves; j += 8) {
+        stream_lane(_mm256_cvtps_ph(_mm256_loadu_ps(row + i + j), _MM_FROUND_TO_NEAREST_INT),
+                    out + i + j);
+      }
+    }
+  }
   for (; i + 8 <= count; i += 8) {
     const __m128i eight = _mm256_cvtps_ph(_mm256_loadu_ps(row + i), _MM_FROUND_TO_NEAREST_INT);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), eight);

@@ -30,6 +30,11 @@ static inline __m128i load_lane(const void* from) noexcept {
   return _mm_loadu_si128(static_cast<const __m128i*>(from));
 }
 
+// Past the caches; `to` is aligned to what is stored, here as in every `stream`.
+static inline void stream_lane(__m128i lane, void* to) noexcept {
+  _mm_stream_si128(static_cast<__m128i*>(to), lane);
+}
+
 // Byte numbers that leave out every fourth byte.
 alignas(16) constexpr signed char kTriples[16] = {0,  1,  2,  4,  5,  6,  8,  9,
                                                   10, 12, 13, 14, -1, -1, -1, -1};
@@ -48,6 +53,7 @@ constexpr int kLanes = 4;
 static inline Ints load(const void* from) noexcept { return _mm512_loadu_si512(from); }
 static inline void store(Ints value, void* to) noexcept { _mm512_storeu_si512(to, value); }
 static inline void store(Floats value, float* to) noexcept { _mm512_storeu_ps(to, value); }
+static inline void stream(Floats value, float* to) noexcept { _mm512_stream_ps(to, value); }
 static inline Ints join(const __m128i* lanes) noexcept {
   const __m512i two = _mm512_inserti32x4(_mm512_castsi128_si512(lanes[0]), lanes[1], 1);
   return _mm512_inserti32x4(_mm512_inserti32x4(two, lanes[2], 2), lanes[3], 3);
@@ -137,6 +143,7 @@ static inline void store(Ints value, void* to) noexcept {
   _mm256_storeu_si256(static_cast<__m256i*>(to), value);
 }
 static inline void store(Floats value, float* to) noexcept { _mm256_storeu_ps(to, value); }
+static inline void stream(Floats value, float* to) noexcept { _mm256_stream_ps(to, value); }
 static inline Ints join(const __m128i* lanes) noexcept {
   return _mm256_inserti128_si256(_mm256_castsi128_si256(lanes[0]), lanes[1], 1);
 }
@@ -213,6 +220,7 @@ static inline void store(Ints value, void* to) noexcept {
   _mm_storeu_si128(static_cast<__m128i*>(to), value);
 }
 static inline void store(Floats value, float* to) noexcept { _mm_storeu_ps(to, value); }
+static inline void stream(Floats value, float* to) noexcept { _mm_stream_ps(to, value); }
 static inline Ints join(const __m128i* lanes) noexcept { return lanes[0]; }
 static inline Ints repeat(__m128i lane) noexcept { return lane; }
 static inline Ints all_ints(int value) noexcept { return _mm_set1_epi32(value); }
@@ -277,6 +285,16 @@ constexpr int kInts = 4 * kLanes;
 // What to_steps of kernels/quantise.h does to one value in [0, 1].
 static inline Ints whole_steps(Floats value, float steps) noexcept {
   return shift_right<1>(add_ints(truncate(value * all_floats(2.0f * steps)), all_ints(1)));
+}
+
+constexpr int kLineBytes = 64;
+
+// How many elements come before the first that begins a cache line; -1 where none does.
+template <typename T>
+static inline int elements_to_line(const T* elements) noexcept {
+  const auto bytes = static_cast<int>(-reinterpret_cast<std::uintptr_t>(elements) % kLineBytes);
+  constexpr int size = sizeof(T);
+  return bytes % size == 0 ? bytes / size : -1;
 }
 
 // Lane l from `from` + l * step bytes.
