@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 
 from fastmatte.benchmark import table
 from fastmatte.benchmark.cases import CASES
@@ -19,14 +20,17 @@ from bench.readme import Part
 PART = Part("<!-- python -m bench.table writes from here -->\n", "<!-- to here -->\n")
 
 
-def section(rows: list[Row], runs: int) -> str:
+def section(rows: list[Row], grown: list[Row], runs: int) -> str:
     facts = table.machine()
     with_what = ", ".join(f"{name} {facts[name]}" for name in table.LIBRARIES if name in facts)
     missed = sum(bool(row.missed) for row in rows)
     return (
         f"{table.markdown(rows)}\n\n"
         f"{facts['processor']}; {with_what}. Medians of {runs} whole run{'s' * (runs > 1)}; "
-        f"{missed or 'none'} of {len(rows)} rows below what they must reach."
+        f"{missed or 'none'} of {len(rows)} rows below what they must reach.\n\n"
+        "What a pixel takes at 4K against 1080p, and what it takes memcpy to read and write as "
+        "many bytes: the caches hold the smaller frame, and memory is slower.\n\n"
+        f"{table.growth(grown)}"
     )
 
 
@@ -37,7 +41,11 @@ def main() -> None:
     arguments = parser.parse_args()
     cases = [case for case in CASES if case.shown]
     rows = measure(cases, runs=arguments.runs, seconds=arguments.seconds)
-    text = section(rows, arguments.runs)
+    alone = [replace(case, peers=()) for case in cases]
+    grown = measure(
+        alone, sizes=["1080p", "4k"], runs=arguments.runs, seconds=arguments.seconds / 2
+    )
+    text = section(rows, grown, arguments.runs)
     print(text)
     if wrong := [row for row in rows if row.differing]:
         sys.exit("\n".join(f"{row.kernel} {row.work}: {row.differing}" for row in wrong))

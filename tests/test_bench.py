@@ -107,9 +107,11 @@ def test_figures_are_medians_of_rounds_and_of_runs(monkeypatch):
     assert (one.bound, one.bound_by) == (pytest.approx(1.6), "memory")
     assert one.share == pytest.approx(0.4)
     assert one.rounds == 9
-    assert (one.speed_up, one.growth) == (None, None)
+    assert (one.speed_up, one.growth, one.copying_growth) == (None, None, None)
     assert two.speed_up == pytest.approx(2**0.5)
     assert larger.growth == pytest.approx(4 * 512**2 / (1080 * 1920))
+    assert larger.copying_growth == pytest.approx(larger.growth)
+    assert one.copying == pytest.approx(1.6)
     assert (one.at_least, one.of_bound) == (None, None)
     assert (larger.at_least, larger.of_bound) == (PLAIN.at_least, PLAIN.of_bound)
     assert (two.at_least, two.of_bound) == (None, None)
@@ -131,6 +133,7 @@ ROW = Row(
     share=0.25,
     of_bound=0.2,
     bytes=10**6,
+    copying=0.5,
     operations=1e6,
     scratch=1_500_000,
 )
@@ -146,8 +149,8 @@ ROW = Row(
         ({"ratio": 6.0, "threads": 2, "speed_up": 1.69}, ("speed_up",)),
         ({"ratio": 6.0, "threads": 4, "speed_up": 1.69}, ()),
         ({"ratio": 6.0, "threads": 2, "speed_up": 1.69, "size": "512"}, ()),
-        ({"ratio": 6.0, "growth": 1.11}, ("growth",)),
-        ({"ratio": 6.0, "growth": 0.9}, ()),
+        ({"ratio": 6.0, "growth": 1.11, "copying_growth": 1.2}, ("growth",)),
+        ({"ratio": 6.0, "growth": 0.9, "copying_growth": 1.2}, ()),
     ],
 )
 def test_what_falls_short_is_said(change, missed):
@@ -178,6 +181,18 @@ def test_a_row_in_words():
     assert lines[0] == "Size 1080p, threads 1."
     assert lines[2].startswith("| kernel | ISA | ms |")
     assert "| **5.00** (missed) |" in lines[4]
+
+
+def test_growth_in_words():
+    larger = replace(ROW, size="4k", milliseconds=9.0, growth=1.125, copying_growth=1.5)
+    headings, [_, line] = table.cells([ROW, larger])
+    assert headings[-2:] == ["x time / pixel", "memcpy's"]
+    assert [cell.text for cell in line[-2:]] == ["1.12", "1.50"]
+    lines = table.growth([ROW, larger, replace(larger, growth=1.0)]).splitlines()
+    assert lines[2:] == [
+        "| composite image over image | 9.00 | **1.12** (missed) | 1.50 |",
+        "| composite image over image | 9.00 | 1.00 | 1.50 |",
+    ]
 
 
 def bench(*arguments):

@@ -54,9 +54,11 @@ class Row:
     bound:     the least time that memory or arithmetic allows; bound_by says which of the two.
     share:     the part of our time that the bound is.
     bytes:     how many are read and written.
+    copying:   what memcpy took to read and write as many.
     scratch:   the most bytes that the kernel held beside its inputs and its result.
     speed_up:  against the first of several thread counts, in the same rounds.
     growth:    of the time for each pixel of the frame, against the first of several sizes.
+    copying_growth: the same of memcpy: what does not fit the caches is slower for anyone.
     """
 
     kernel: str
@@ -74,10 +76,12 @@ class Row:
     share: float
     of_bound: float | None
     bytes: int
+    copying: float
     operations: float
     scratch: int
     speed_up: float | None = None
     growth: float | None = None
+    copying_growth: float | None = None
     rounds: int = 0
 
     @property
@@ -128,8 +132,12 @@ def measure(
                 for row in _measure_case(case, size, scenes[size], isas, threads, seconds):
                     base = first.setdefault((row.isa, row.threads), row)
                     if base is not row:
-                        times = row.milliseconds / base.milliseconds
-                        row = replace(row, growth=times * _area(base.size) / _area(size))
+                        pixels = _area(size) / _area(base.size)
+                        row = replace(
+                            row,
+                            growth=row.milliseconds / base.milliseconds / pixels,
+                            copying_growth=row.copying / base.copying / pixels,
+                        )
                     tables[-1].append(row)
             advance()
     return [_median_row(rows) for rows in zip(*tables, strict=True)]
@@ -145,7 +153,8 @@ def _median_row(rows: Sequence[Row]) -> Row:
         values = [getattr(row, name) for row in rows]
         return None if values[0] is None else median(values)
 
-    names = ("milliseconds", "ratio", "bound", "share", "speed_up", "growth")
+    names = ["milliseconds", "ratio", "bound", "share", "copying"]
+    names += ["speed_up", "growth", "copying_growth"]
     times = {
         name: None if time is None else median(row.peers[name] or 0 for row in rows)
         for name, time in rows[0].peers.items()
@@ -240,6 +249,7 @@ def _measure_case(
                 share=_middle(bound / ours),
                 of_bound=case.of_bound if judged else None,
                 bytes=moved,
+                copying=_middle(copying * 1e3),
                 operations=operations,
                 scratch=_scratch(isa, partial(case.call, *inputs, **options, out=out), count),
                 speed_up=None if count == threads[0] else _middle(of(OURS, isa, threads[0]) / ours),

@@ -12,7 +12,7 @@ from typing import Any
 from fastmatte import __version__
 from fastmatte.benchmark.measure import Row
 
-__all__ = ["Cell", "cells", "document", "machine", "markdown", "three_digits"]
+__all__ = ["Cell", "cells", "document", "growth", "machine", "markdown", "three_digits"]
 
 #: What a peer may be part of, by what pip calls it.
 LIBRARIES = ("numpy", "opencv-contrib-python-headless", "opencv-python", "pillow", "pymatting")
@@ -41,7 +41,8 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[Cell]]]:
     )
     headings = ["kernel", "size", "ISA", "threads", "ms", "peers, ms", "ratio", "at least"]
     headings += ["bound, ms", "share of bound", "scratch, MB"]
-    headings += ["x fewer threads"] * threads + ["x time / pixel"] * grown
+    headings += ["x fewer threads"] * threads
+    headings += ["x time / pixel", "memcpy's"] * grown
     table = []
     for row in rows:
         missed = row.missed
@@ -60,7 +61,7 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[Cell]]]:
             Cell(f"{row.share:.0%}", "share" in missed),
             Cell(f"{row.scratch / 1e6:.2f}"),
         ]
-        for name in ["speed_up"] * threads + ["growth"] * grown:
+        for name in ["speed_up"] * threads + ["growth", "copying_growth"] * grown:
             figure = getattr(row, name)
             line.append(Cell("" if figure is None else f"{figure:.2f}", name in missed))
         table.append(line)
@@ -95,6 +96,22 @@ def markdown(rows: Sequence[Row]) -> str:
         [*([above[0].upper() + above[1:] + ".", ""] if above else [])]
         + [f"| {' | '.join(line)} |" for line in lines]
     )
+
+
+def growth(rows: Sequence[Row]) -> str:
+    """Return a table in Markdown of how much longer a pixel takes in the larger frames."""
+    lines = ["| kernel | 4K, ms | x time / pixel | memcpy's |", "| --- | ---: | ---: | ---: |"]
+    for row in rows:
+        if row.growth is None or row.copying_growth is None:
+            continue
+        words = f"{row.growth:.2f}"
+        if "growth" in row.missed:
+            words = f"**{words}** (missed)"
+        name = f"{row.kernel} {row.work}".strip()
+        lines.append(
+            f"| {name} | {three_digits(row.milliseconds)} | {words} | {row.copying_growth:.2f} |"
+        )
+    return "\n".join(lines)
 
 
 def machine() -> dict[str, str]:
