@@ -16,6 +16,11 @@ namespace {
 template <typename Alpha, typename Value>
 using BlockFunction = void (*)(const WindowBlock<Alpha, Value>&) noexcept;
 
+// As much of them as the second-level cache can hold has scratch of its own. Rows of out would
+// first be read from memory for them, in an order that no prefetcher foresees, which a fifth of the
+// time at 4K was spent on.
+constexpr std::size_t kMostSuffixBytes = std::size_t{256} << 10;
+
 template <typename Alpha, typename Value>
 void run_windows(ImageView<const Alpha> alpha, int radius, Alpha low, Alpha high,
                  ImageView<Value> out, int threads, BlockFunction<Alpha, Value> run) {
@@ -30,12 +35,18 @@ void run_windows(ImageView<const Alpha> alpha, int radius, Alpha low, Alpha high
   const auto lead = aligned_count<Value>(static_cast<std::size_t>(column_radius));
   const auto stride =
       aligned_count<Value>(lead + static_cast<std::size_t>(alpha.width + column_radius));
-  const Slices<Value> scratch(bands.workers, kWindowScratchRows * stride);
+  const auto suffix_stride = aligned_count<Value>(static_cast<std::size_t>(alpha.width));
+  const auto suffixes = static_cast<std::size_t>(rows) * suffix_stride;
+  const bool apart = suffixes * sizeof(Value) <= kMostSuffixBytes;
+  const std::size_t own = kWindowScratchRows * stride;
+  const Slices<Value> scratch(bands.workers, own + (apart ? suffixes : 0));
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
     for (int y = begin; y < end; y += rows) {
       run({alpha.data, out.data, alpha.row_stride, out.row_stride, alpha.height, alpha.width, y,
            std::min(y + rows, end), row_radius, column_radius, low, high, scratch[worker],
-           static_cast<std::ptrdiff_t>(stride), static_cast<std::ptrdiff_t>(lead)});
+           static_cast<std::ptrdiff_t>(stride), static_cast<std::ptrdiff_t>(lead),
+           apart ? scratch[worker] + own : out.row(y),
+           apart ? static_cast<std::ptrdiff_t>(suffix_stride) : out.row_stride});
     }
   });
 }

@@ -36,6 +36,9 @@ struct WindowBlock {
   // kWindowScratchRows rows of scratch_stride elements; columns start aligned `lead` into a row.
   Value* scratch;
   std::ptrdiff_t scratch_stride, lead;
+  // A row for each of the block's; out's own will do.
+  Value* suffixes;
+  std::ptrdiff_t suffix_stride;
 };
 
 constexpr int kWindowScratchRows = 4;

@@ -66,7 +66,8 @@ class Windows {
     const int first_own = block_.begin > block_.row_radius ? block_.begin : block_.row_radius;
     load(input(block_.begin + block_.row_radius), running_);
     for (int y = block_.begin; y < block_.end; ++y) {
-      sweep(input(y + block_.row_radius), y < first_own ? top : output(y));
+      ask_ahead(y);
+      sweep(input(y + block_.row_radius), y < first_own ? top : suffix_row(y));
       along(output(y));
     }
   }
@@ -80,8 +81,24 @@ class Windows {
     return block_.alpha + (y < block_.height ? y : block_.height - 1) * block_.alpha_stride;
   }
   Value* output(int y) const noexcept { return block_.out + y * block_.out_stride; }
+  Value* suffix_row(int y) const noexcept {
+    return block_.suffixes + (y - block_.begin) * block_.suffix_stride;
+  }
 
-  // Leaves in row y of out what joins the input rows from y - radius to begin + radius, and returns
+  // Processors look ahead within a page of 4 KiB, which holds little more than a row. To the second
+  // level: the first has none to spare.
+  void ask_ahead(int y) const noexcept {
+    constexpr int kRows = 4;
+    const auto* alpha =
+        reinterpret_cast<const unsigned char*>(input(y + block_.row_radius + kRows));
+    const auto width = static_cast<std::size_t>(block_.width);
+    for (std::size_t i = 0; i < width * sizeof(Alpha); i += 64) __builtin_prefetch(alpha + i, 0, 2);
+    if (y + kRows >= block_.height) return;
+    const auto* out = reinterpret_cast<const unsigned char*>(output(y + kRows));
+    for (std::size_t i = 0; i < width * sizeof(Value); i += 64) __builtin_prefetch(out + i, 1, 2);
+  }
+
+  // Leaves in suffix row y what joins the input rows from y - radius to begin + radius, and returns
   // the one of row begin or, where that starts above the image, of the first that does not.
   const Value* suffixes() noexcept {
     const int radius = block_.row_radius;
@@ -90,7 +107,7 @@ class Windows {
     const int first = block_.begin > radius ? block_.begin - radius : 0;
     const Value* suffix = nullptr;
     for (int i = last; i >= first; --i) {
-      Value* to = i + radius < block_.end ? output(i + radius) : spare_[i & 1];
+      Value* to = i + radius < block_.end ? suffix_row(i + radius) : spare_[i & 1];
       if (suffix) {
         join(input(i), suffix, to);
       } else {

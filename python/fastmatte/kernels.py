@@ -206,7 +206,8 @@ def dilate(
 
     Returns (H, W) of alpha's dtype. What lies outside the image is left out, so that borders do not
     shrink or grow by themselves. The time hardly grows with radius. Takes four rows of memory, up
-    to 2 * radius wider than alpha, for each thread. Agrees with oracles.dilate bit for bit.
+    to 2 * radius wider than alpha, for each thread, and 2 * radius + 1 more where those are at most
+    256 KiB. Agrees with oracles.dilate bit for bit.
     Raises ValueError where alpha leaves [0, 1] (NaN included).
     """
     return _core.dilate(alpha, radius, out, threads)
@@ -223,7 +224,8 @@ def erode(
 
     Returns (H, W) of alpha's dtype. What lies outside the image is left out, so that borders do not
     shrink or grow by themselves. The time hardly grows with radius. Takes four rows of memory, up
-    to 2 * radius wider than alpha, for each thread. Agrees with oracles.erode bit for bit.
+    to 2 * radius wider than alpha, for each thread, and 2 * radius + 1 more where those are at most
+    256 KiB. Agrees with oracles.erode bit for bit.
     Raises ValueError where alpha leaves [0, 1] (NaN included).
     Sources: van Herk, A Fast Algorithm for Local Minimum and Maximum Filters, 1992; Gil and Werman,
     Computing 2-D Min, Median, and Max Filters, 1993.
@@ -684,7 +686,8 @@ def trimap(
     Returns (H, W) uint8: 0 where the square holds nothing above low, 255 where it holds nothing
     below high, 128 everywhere else. What lies outside the image has no say: a person cut off by the
     border stays foreground there. The time hardly grows with radius. Takes four rows of memory, up
-    to 2 * radius wider than alpha, for each thread. Agrees with oracles.trimap bit for bit.
+    to 2 * radius wider than alpha, for each thread, and 2 * radius + 1 more where those are at most
+    256 KiB. Agrees with oracles.trimap bit for bit.
     Raises ValueError where low is not below high or alpha leaves [0, 1] (NaN included).
     """
     return _core.trimap(alpha, radius, low, high, out, threads)
