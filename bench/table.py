@@ -29,7 +29,9 @@ def section(rows: list[Row], grown: list[Row], runs: int) -> str:
         f"{facts['processor']}; {with_what}. Medians of {runs} whole run{'s' * (runs > 1)}; "
         f"{missed or 'none'} of {len(rows)} rows below what they must reach.\n\n"
         "What a pixel takes at 4K against 1080p, and what it takes memcpy to read and write as "
-        "many bytes: the caches hold the smaller frame, and memory is slower.\n\n"
+        "many bytes: the caches hold the smaller frame, and memory is slower. A kernel that moves "
+        "as many bytes a second as memcpy can only grow as it does; alpha is read twice where it "
+        "is float32, once to check it, which the bytes do not count.\n\n"
         f"{table.growth(grown)}"
     )
 

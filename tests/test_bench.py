@@ -190,8 +190,8 @@ def test_growth_in_words():
     assert [cell.text for cell in line[-2:]] == ["1.12", "1.50"]
     lines = table.growth([ROW, larger, replace(larger, growth=1.0)]).splitlines()
     assert lines[2:] == [
-        "| composite image over image | 9.00 | **1.12** (missed) | 1.50 |",
-        "| composite image over image | 9.00 | 1.00 | 1.50 |",
+        "| composite image over image | 9.00 | **1.12** (missed) | 1.50 | 1.00 | 0.111 | 2.00 |",
+        "| composite image over image | 9.00 | 1.00 | 1.50 | 1.00 | 0.111 | 2.00 |",
     ]
 
 

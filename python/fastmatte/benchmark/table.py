@@ -99,19 +99,28 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def growth(rows: Sequence[Row]) -> str:
-    """Return a table in Markdown of how much longer a pixel takes in the larger frames."""
-    lines = ["| kernel | 4K, ms | x time / pixel | memcpy's |", "| --- | ---: | ---: | ---: |"]
+    """Return a table in Markdown of how much longer a pixel takes in the larger frames, and why.
+
+    Bytes are what must move, each once; memcpy moves as many.
+    """
+    headings = ["kernel", "4K, ms", "x time / pixel", "memcpy's", "MB", "GB/s", "memcpy's"]
+    lines = [headings, ["---" if i == 0 else "---:" for i in range(len(headings))]]
     for row in rows:
         if row.growth is None or row.copying_growth is None:
             continue
-        words = f"{row.growth:.2f}"
-        if "growth" in row.missed:
-            words = f"**{words}** (missed)"
-        name = f"{row.kernel} {row.work}".strip()
+        grown = f"{row.growth:.2f}"
         lines.append(
-            f"| {name} | {three_digits(row.milliseconds)} | {words} | {row.copying_growth:.2f} |"
+            [
+                f"{row.kernel} {row.work}".strip(),
+                three_digits(row.milliseconds),
+                f"**{grown}** (missed)" if "growth" in row.missed else grown,
+                f"{row.copying_growth:.2f}",
+                three_digits(row.bytes / 1e6),
+                three_digits(row.bytes / row.milliseconds / 1e6),
+                three_digits(row.bytes / row.copying / 1e6),
+            ]
         )
-    return "\n".join(lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def machine() -> dict[str, str]:
