@@ -30,20 +30,27 @@ SOFT, EMPTY = 0.15, 0.15
 #: The share of people who are cut out of photographs by the teacher's word.
 BUSTS = 0.5
 SECOND_PERSON, THIRD_PERSON, TUFT = 0.2, 0.25, 0.08
+#: People whose shape is bent.
+BENT = 0.4
 #: Clothes of another stuff, others below the waist, and patches of sunlight on a room.
-COSTUME, TROUSERS, SUNLIGHT = 0.25, 0.35, 0.25
+COSTUME, TROUSERS, SUNLIGHT = 0.35, 0.35, 0.25
 #: The share of clothes that have one colour.
 PLAIN = 0.5
 #: The share of the few cut-outs among people of exact outline: the widest variety of hair, the
 #: sharpest edges, and no blue.
-CUTOUTS = 0.35
+CUTOUTS = 0.3
+#: And of whole people, who alone have legs.
+WHOLE = 0.25
 #: Of arms that are added to a person, and of those the share before and not behind them.
 ARM, SECOND_ARM, BEFORE = 0.4, 0.4, 0.5
 FURNITURE, THING = 0.6, 0.3
 #: Rooms shown larger than they are, and of the others those made sharper.
 ENLARGED, SHARPENED = 0.3, 0.7
-#: People whose outline is made steeper, and furniture with the grain of a photograph.
-CRISP, TEXTURED = 0.35, 0.7
+#: Cut-outs whose outline is made steeper: of people of exact outline, and of those matted in closed
+#: form, whose edges are twice to three times as wide as true ones.
+CRISP, CRISP_BUST = 0.35, 0.85
+#: Furniture with the grain of a photograph.
+TEXTURED = 0.7
 DESK, IN_FRONT, HELD = 0.1, 0.06, 0.06
 
 
@@ -177,9 +184,13 @@ class Composer:
         self._heads = {
             kind: [_head(picture) for picture in stores[kind]] for kind in ("person", "bust")
         }
-        cutouts = [one.name.startswith("person_") for one in stores["person"]]
-        most = CUTOUTS / (1 - CUTOUTS) * (len(cutouts) - sum(cutouts)) / max(sum(cutouts), 1)
-        self._shares = {"person": _shares([max(most, 1.0) if one else 1.0 for one in cutouts])}
+        # Each kind of picture gets its share of the draws, however few there are of it.
+        kinds = [one.name.split("_")[0] for one in stores["person"]]
+        wanted = {"person": CUTOUTS, "walk": WHOLE}
+        few = {kind: share / kinds.count(kind) for kind, share in wanted.items() if kind in kinds}
+        rest = 1 - sum(share for kind, share in wanted.items() if kind in kinds)
+        others = sum(kind not in few for kind in kinds)
+        self._shares = {"person": _shares([few.get(kind, rest / max(others, 1)) for kind in kinds])}
         # The people who sign have the only hands in the photographs.
         # Soft rooms are many and sharp ones are few.
         self._shares["background"] = _shares(
@@ -266,9 +277,12 @@ class Composer:
             # Heads that the picture's frame cut end at the image's frame, not in mid-air.
             scale = max(scale, 1.05 * size[0] / height)
         shown = height * scale
-        # These portraits end at the chest: their lower edge stays out of sight.
+        # Portraits end at the chest: their lower edge stays out of sight.
         lowest = size[0] - shown
-        if cut:
+        if not _is_cut_below(picture):
+            # Somebody whole stands anywhere, or is cut by the frame at any height.
+            top = random.uniform(min(lowest, 0), max(lowest, 0))
+        elif cut:
             top = random.uniform(lowest, 0)
         elif shown > size[0]:
             top = random.uniform(max(lowest, -0.2 * shown), 0.3 * size[0])
@@ -276,12 +290,14 @@ class Composer:
             top = lowest + random.uniform(0, 0.12) * shown
         where = 0.5 + random.normal(0, 0.2)
         centre = (min(max(where, 0.05), 0.95) * size[1], top + shown / 2)
-        angle = random.normal(0, 0.08)
+        angle = random.normal(0, 0.12)
         flip = bool(random.random() < 0.5)
         placement = Placement.of(centre, scale, angle, flip=flip)
         layer = warped(picture, placement, size)
         layer *= _arms(random, picture, placement, size)[..., None]
-        if random.random() < CRISP:
+        if kind == "bust" and random.random() < CRISP_BUST:
+            layer = _crisp(layer, random.uniform(1.5, 4.0))
+        elif kind == "person" and random.random() < CRISP:
             layer = _crisp(layer, random.uniform(1.2, 3.0))
         layer = relit(layer, random)
         below, radius = self._heads[kind][index]
@@ -304,8 +320,9 @@ class Composer:
                 random.uniform(-3.1, 3.1),
             )
             layer = over(layer, relit(warped(tuft, around, size), random))
-        if random.random() < 0.3:
-            layer = bent(layer, random, 0.02)
+        if random.random() < BENT:
+            # More shapes than the few people have: a network learns what they look like, not these.
+            layer = bent(layer, random, random.uniform(0.01, 0.04))
         return layer
 
     def _costume(
@@ -537,6 +554,10 @@ def _arms(
 
 def _is_cut_above(picture: Picture) -> bool:
     return bool((picture.levels[0][0, :, 3] > 128).mean() > 0.05)
+
+
+def _is_cut_below(picture: Picture) -> bool:
+    return bool((picture.levels[0][-1, :, 3] > 128).mean() > 0.05)
 
 
 def _shares(weights: list[float]) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from training.data import SIDES, Record, encode, is_held_out, write_pack
 from training.keying import keyed_people
 from training.procedural import furniture, limb, tuft
 from training.teacher import Teacher, cutout
+from training.walkers import walkers
 
 TUFTS = 64
 FURNITURE = 300
@@ -63,6 +64,32 @@ def cutouts(data: Path) -> Iterator[Record]:
         kind = "person" if path.stem.startswith("person_") else "thing"
         pixels = shrunk(Image.open(path).convert("RGBA"), SIDES[kind])
         yield Record(kind, path.stem, is_held_out(path.stem), encode(pixels))
+
+
+def composited(data: Path) -> Iterator[Record]:
+    """Yield the people of the composites for training, taken off their rooms again."""
+    for path in sorted((data / "images/train").glob("*_image.png")):
+        name = path.stem.removesuffix("_image")
+        if not name.startswith(("woman", "man")) or any(
+            name in other.stem for other in (data / "train/cutouts").glob("person_*.png")
+        ):
+            continue
+        image, alpha, room = (
+            np.asarray(Image.open(path.with_name(f"{name}_{part}.png")).convert(mode), np.float32)
+            for part, mode in (("image", "RGB"), ("alpha", "L"), ("bg", "RGB"))
+        )
+        alpha = alpha[..., None] / 255
+        colours = ((image - (1 - alpha) * room) / np.maximum(alpha, 1e-3)).clip(0, 255)
+        rgba = np.dstack([colours, alpha * 255]).astype(np.uint8)
+        pixels = shrunk(Image.fromarray(rgba), SIDES["person"])
+        yield Record("person", f"person_{name}", is_held_out(name), encode(pixels))
+
+
+def whole(data: Path) -> Iterator[Record]:
+    """Yield whole people, held out one by one."""
+    for name, rgba in walkers(data).items():
+        pixels = shrunk(Image.fromarray(rgba), SIDES["person"])
+        yield Record("person", name, is_held_out(name.split("/")[0]), encode(pixels))
 
 
 def drawn() -> Iterator[Record]:
@@ -148,6 +175,8 @@ def main() -> None:
         for source in (
             people(data),
             cutouts(data),
+            composited(data),
+            whole(data),
             drawn(),
             hair(),
             backgrounds(data),
