@@ -14,6 +14,7 @@ for needed in ("onnx", "scipy", "matplotlib", "cv2", "av", "pymatting"):
     pytest.importorskip(needed)
 
 from training import (  # noqa: E402
+    blend,
     compose,
     data,
     export,
@@ -25,6 +26,7 @@ from training import (  # noqa: E402
     teacher,
     train,
     validate,
+    walkers,
 )
 
 CPU = torch.device("cpu")
@@ -88,6 +90,32 @@ def test_the_trunk_computes_what_was_published():
     with torch.no_grad():
         found = torch.sigmoid(trunk(image)[2]).numpy()
     assert np.abs(found - expected).max() < 1e-4
+
+
+def test_a_blend_lies_between_what_was_published_and_what_was_trained():
+    if not (SHARED / teacher.MODEL).exists():
+        pytest.skip("the published weights are not beside the checkout")
+    torch.manual_seed(0)
+    trained = network.Portrait().eval()
+    published = network.Portrait()
+    published.load_state_dict(trained.state_dict())
+    selfie.load_published(published.trunk, SHARED)
+    with torch.no_grad():
+        for block in trained.trunk.added:
+            torch.nn.init.normal_(block.sub_block.conv3.weight)
+    image = torch.rand(1, 3, 64, 64)
+    whole, none = (blend.blended(trained, SHARED, share).eval() for share in (1.0, 0.0))
+    with torch.no_grad():
+        for found, expected in zip(whole.trunk(image), trained.trunk(image), strict=True):
+            assert torch.allclose(found, expected, atol=1e-5)
+        for found, expected in zip(none.trunk(image), published.eval().trunk(image), strict=True):
+            assert torch.allclose(found, expected, atol=1e-5)
+    middle = blend.blended(trained, SHARED, 0.25).trunk.conv7.weight
+    expected = published.trunk.conv7.weight + 0.25 * (
+        trained.trunk.conv7.weight - published.trunk.conv7.weight
+    )
+    assert torch.allclose(middle, expected, atol=1e-6)
+    assert torch.equal(whole.head.weight, trained.head.weight)
 
 
 def test_every_network_may_be_shipped():
@@ -288,6 +316,50 @@ def test_a_cutout_by_a_label_finds_the_true_edge_of_one_person():
     assert not rgba[:20, :, 3].any()
     assert teacher.cutout(image, np.full_like(label, 0.5)) is None
     assert teacher.cutout(image, np.zeros_like(label)) is None
+
+
+def test_a_walker_is_told_from_shadow_and_exposure():
+    height, width = 432, 768
+    y, x = np.mgrid[:height, :width]
+    wood = np.array([170, 110, 60])
+    plate = np.where((y >= walkers.FLOOR)[..., None], wood, 225).astype(np.float32)
+    person = (abs(x - 380) < 45) & (y >= 100) & (y < 380)
+    shadow = (abs(x - 380) < 90) & (y >= 360) & (y < 400)
+    # The camera answers a dark coat with a brighter picture, and the floor shows a shadow.
+    frame = plate * 1.08 * np.where(shadow[..., None], 0.6, 1.0)
+    frame[person] = (40, 42, 48)
+    frame += np.random.default_rng(0).normal(0, 2, frame.shape)
+    frame = frame.clip(0, 255).astype(np.uint8)
+    mask = walkers.outline(frame, plate)
+    assert (mask.astype(bool) != person).sum() < 0.02 * person.sum()
+    rgba = walkers.cutout(frame, mask)
+    assert rgba.shape == (280 + 2 * walkers.MARGIN, 90 + 2 * walkers.MARGIN, 4)
+    inside = person[84:396, 319:441]
+    assert np.abs(rgba[..., 3] / 255 - inside).mean() < 0.02
+    assert np.abs(rgba[inside][:, :3].mean(0) - (40, 42, 48)).max() < 6
+    assert walkers.outline(plate.astype(np.uint8), plate) is None
+    # Who is cut by the side of the frame is not a whole person.
+    aside = np.roll(mask, -340, 1)
+    assert walkers.cutout(np.roll(frame, -340, 1), aside) is None
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_whole_people_stand_anywhere_and_others_end_at_the_border(pack, whole):
+    stores = data.load(pack, held_out=False)
+    rgba = np.full((64, 48, 4), 255, np.uint8)
+    rgba[:8] = rgba[:, :8] = 0
+    if whole:
+        rgba[56:] = 0
+    stores["person"] = [data.Picture("walk_1/1", data.halves(rgba))]
+    # Arms and tufts may reach anywhere.
+    stores["limb"], stores["hair"], stores["bust"] = [], [], []
+    composer = compose.Composer(stores, seed=0)
+    lowest = []
+    for seed in range(24):
+        layer = composer._person(np.random.default_rng(seed), (96, 96), 0.4, 0.6)
+        lowest.append(np.flatnonzero(layer[..., 3].max(1) > 0.5)[-1])
+    assert (min(lowest) < 70) == whole
+    assert max(lowest) > 80
 
 
 def test_keying_recovers_alpha_over_a_backdrop():

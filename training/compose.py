@@ -561,7 +561,7 @@ def _is_cut_below(picture: Picture) -> bool:
 
 
 def _shares(weights: list[float]) -> NDArray[np.float64]:
-    return np.array(weights) / max(sum(weights), 1)
+    return np.array(weights) / (sum(weights) or 1)
 
 
 def _colour(picture: Picture, below: float, reach: float) -> Floats:
