@@ -30,10 +30,8 @@ SOFT, EMPTY = 0.15, 0.15
 #: The share of people who are cut out of photographs by the teacher's word.
 BUSTS = 0.5
 SECOND_PERSON, THIRD_PERSON, TUFT = 0.2, 0.25, 0.08
-#: People whose shape is bent.
-BENT = 0.4
 #: Clothes of another stuff, others below the waist, and patches of sunlight on a room.
-COSTUME, TROUSERS, SUNLIGHT = 0.35, 0.35, 0.25
+COSTUME, TROUSERS, SUNLIGHT = 0.25, 0.35, 0.25
 #: The share of clothes that have one colour.
 PLAIN = 0.5
 #: The share of the few cut-outs among people of exact outline: the widest variety of hair, the
@@ -46,11 +44,8 @@ ARM, SECOND_ARM, BEFORE = 0.4, 0.4, 0.5
 FURNITURE, THING = 0.6, 0.3
 #: Rooms shown larger than they are, and of the others those made sharper.
 ENLARGED, SHARPENED = 0.3, 0.7
-#: Cut-outs whose outline is made steeper: of people of exact outline, and of those matted in closed
-#: form, whose edges are twice to three times as wide as true ones.
-CRISP, CRISP_BUST = 0.35, 0.85
-#: Furniture with the grain of a photograph.
-TEXTURED = 0.7
+#: People whose outline is made steeper, and furniture with the grain of a photograph.
+CRISP, TEXTURED = 0.35, 0.7
 DESK, IN_FRONT, HELD = 0.1, 0.06, 0.06
 
 
@@ -290,14 +285,12 @@ class Composer:
             top = lowest + random.uniform(0, 0.12) * shown
         where = 0.5 + random.normal(0, 0.2)
         centre = (min(max(where, 0.05), 0.95) * size[1], top + shown / 2)
-        angle = random.normal(0, 0.12)
+        angle = random.normal(0, 0.08)
         flip = bool(random.random() < 0.5)
         placement = Placement.of(centre, scale, angle, flip=flip)
         layer = warped(picture, placement, size)
         layer *= _arms(random, picture, placement, size)[..., None]
-        if kind == "bust" and random.random() < CRISP_BUST:
-            layer = _crisp(layer, random.uniform(1.5, 4.0))
-        elif kind == "person" and random.random() < CRISP:
+        if random.random() < CRISP:
             layer = _crisp(layer, random.uniform(1.2, 3.0))
         layer = relit(layer, random)
         below, radius = self._heads[kind][index]
@@ -320,9 +313,8 @@ class Composer:
                 random.uniform(-3.1, 3.1),
             )
             layer = over(layer, relit(warped(tuft, around, size), random))
-        if random.random() < BENT:
-            # More shapes than the few people have: a network learns what they look like, not these.
-            layer = bent(layer, random, random.uniform(0.01, 0.04))
+        if random.random() < 0.3:
+            layer = bent(layer, random, 0.02)
         return layer
 
     def _costume(
