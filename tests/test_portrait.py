@@ -74,8 +74,8 @@ def test_it_finds_the_person_at_any_size_without_odd_borders(matter, sample, siz
     expected = np.asarray(
         Image.fromarray(reference).resize((size[1], size[0]), Image.Resampling.BILINEAR)
     )
-    # A squeezed person is a different one to any network: at 9:16 a part of the suit is lost, and in
-    # tiny frames a sleeve, as its card says; a lost torso is 0.17.
+    # A squeezed person is a different one to any network: at 9:16 a part of the suit is lost, and
+    # in tiny frames a sleeve, as its card says; a lost torso is 0.17.
     assert np.abs(alpha - expected).mean() < 0.14
     step = max(1, min(size) // 120)
     for border, inside in ((alpha[0], alpha[step]), (alpha[:, 0], alpha[:, step])):
