@@ -148,7 +148,9 @@ class Stream:
         self.clock.frames += 1
         return self._matte_of(colours, alpha, None)
 
-    def _matte_of(self, colours: Image, alpha: Alpha, own: Tensor | None) -> Matte:
+    def _matte_of(
+        self, colours: Image, alpha: Alpha, own: Tensor | Callable[[], Tensor] | None
+    ) -> Matte:
         if self._steady is not None:
             start = perf_counter_ns()
             alpha = self._steady(colours, alpha)
