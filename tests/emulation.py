@@ -47,10 +47,26 @@ class Place:
 
 
 class Same:
-    """A result that is one of the arguments."""
+    """A result that is one of the arrays of the arguments."""
 
     def __init__(self, index):
         self.index = index
+
+
+def arrays_of(values):
+    """The arrays among values, and in tuples of them."""
+    for value in values:
+        if isinstance(value, np.ndarray):
+            yield value
+        elif isinstance(value, tuple):
+            yield from arrays_of(value)
+
+
+def replaced(value, kind, by):
+    """A value where whatever is of this kind, in tuples too, is what by makes of it."""
+    if isinstance(value, tuple):
+        return tuple(replaced(part, kind, by) for part in value)
+    return by(value) if isinstance(value, kind) else value
 
 
 def extent(array):
@@ -106,18 +122,15 @@ class Core(ModuleType):
 
     def _function(self, name):
         def call(*arguments, **named):
-            arrays = [a for a in arguments if isinstance(a, np.ndarray)]
+            arrays = list(arrays_of(arguments))
             runs = runs_of(arrays)
-            placed = [
-                next(
-                    Place(a, i, a.ctypes.data - low)
-                    for i, (low, high) in enumerate(runs)
-                    if low <= extent(a)[0] and extent(a)[1] <= high
-                )
-                if isinstance(a, np.ndarray)
-                else a
-                for a in arguments
-            ]
+
+            def placed_in_its_run(array):
+                first, last = extent(array)
+                run = next(i for i, (low, high) in enumerate(runs) if low <= first and last <= high)
+                return Place(array, run, array.ctypes.data - runs[run][0])
+
+            placed = replaced(arguments, np.ndarray, placed_in_its_run)
             memory = [(low % GUARD, ctypes.string_at(low, high - low)) for low, high in runs]
             result, error, changes = self._ask((name, placed, named, memory))
             for (low, _), change in zip(runs, changes, strict=True):
@@ -125,7 +138,7 @@ class Core(ModuleType):
                     ctypes.memmove(low, change, len(change))
             if error is not None:
                 raise error
-            return arguments[result.index] if isinstance(result, Same) else result
+            return replaced(result, Same, lambda same: arrays[same.index])
 
         return call
 
@@ -164,22 +177,29 @@ def serve(core):
             name, placed, named, memory = pickle.load(requests)
         except EOFError:
             return
-        runs = [Run(*run) for run in memory]
-        buffers = [run.bytes for run in runs]
-        arguments = [a.array(buffers) if isinstance(a, Place) else a for a in placed]
-        result, error = None, None
-        try:
-            result = members[name](*arguments, **named)
-            same = [i for i, a in enumerate(arguments) if isinstance(a, np.ndarray) and a is result]
-            result = Same(same[0]) if same else result
-        except Exception as caught:
-            error = caught
-        try:
-            changes = [run.change() for run in runs]
-        except SystemError as caught:
-            error, changes = caught, [None] * len(runs)
-        pickle.dump((result, error, changes), answers)
+        pickle.dump(answered(members[name], placed, named, memory), answers)
         answers.flush()
+
+
+def answered(function, placed, named, memory):
+    """Call a function on arrays laid out as they were: result, error, and changes of each run."""
+    runs = [Run(*run) for run in memory]
+    buffers = [run.bytes for run in runs]
+    arguments = replaced(placed, Place, lambda place: place.array(buffers))
+    given = list(arrays_of(arguments))
+
+    def told(array):
+        return next((Same(i) for i, a in enumerate(given) if a is array), array)
+
+    result, error = None, None
+    try:
+        result = replaced(function(*arguments, **named), np.ndarray, told)
+    except Exception as caught:
+        error = caught
+    try:
+        return result, error, [run.change() for run in runs]
+    except SystemError as caught:
+        return result, caught, [None] * len(runs)
 
 
 class Loader(importlib.abc.MetaPathFinder, importlib.abc.Loader):
