@@ -164,6 +164,12 @@ def stages_alone(clip: Path, folder: Path, matter: fm.Matter) -> dict[str, tuple
     return found
 
 
+def matter_of(model: str, engine: str, threads: int) -> fm.Matter:
+    """Open a model with "openvino" or "openvino:bf16"."""
+    name, _, precision = engine.partition(":")
+    return fm.Matter(model, engine=name, precision=precision or "auto", threads=threads)
+
+
 def resident() -> float:
     """Return this process's memory in MB."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -196,7 +202,12 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--engine", action="append", help="onnxruntime without it; may be repeated")
+    parser.add_argument(
+        "--engine",
+        action="append",
+        metavar="NAME[:PRECISION]",
+        help="as openvino or openvino:bf16; onnxruntime without it; may be repeated",
+    )
     parser.add_argument("--memory", type=int, metavar="FRAMES", help="watch memory instead")
     parser.add_argument("--every", type=int, default=1, help="of --memory, to be sooner there")
     given = parser.parse_args()
@@ -205,7 +216,7 @@ def main() -> None:
         clip = enlarged(given.clip, folder / "clip.mp4", given.memory or given.frames)
         print(f"{platform.processor() or platform.machine()}, {given.threads} threads")
         matters = {
-            engine: fm.Matter(given.model, engine=engine, threads=given.threads)
+            engine: matter_of(given.model, engine, given.threads)
             for engine in given.engine or ["onnxruntime"]
         }
         if given.memory:

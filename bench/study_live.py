@@ -160,6 +160,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="portrait")
     parser.add_argument("--family", default=None)
+    parser.add_argument("--engine", default="auto", help="of the camera")
+    parser.add_argument("--precision", default="auto", help="of the camera")
     parser.add_argument("--deadline", type=float, help="milliseconds; None for live()'s own")
     parser.add_argument("--minutes", type=float, default=0.25, help="of each camera run")
     parser.add_argument("--seconds", type=float, default=3, help="of each count of streams")
@@ -167,7 +169,12 @@ def main() -> None:
     parser.add_argument("--only", choices=("camera", "streams"))
     arguments = parser.parse_args()
     if arguments.only in (None, "camera"):
-        matter = fm.Matter(arguments.model, family=arguments.family)
+        matter = fm.Matter(
+            arguments.model,
+            family=arguments.family,
+            engine=arguments.engine,
+            precision=arguments.precision,
+        )
         print(matter, f"{matter.info.threads} threads\n")
         print(
             "| machine | part | frames | shown | dropped | p50, ms | p95 | p99 | most | MB since |"

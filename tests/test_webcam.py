@@ -576,6 +576,22 @@ def test_a_deadline_that_cannot_be_met_is_said(matter):
     assert summary.seconds >= 0.2
 
 
+def test_a_deadline_of_its_own_is_a_camera_s_period_or_what_work_takes(matter):
+    with fm.video.Webcam(fm.video.Drawn(SIZE, Fraction(25)), matter) as webcam:
+        assert webcam.latest(wait_ms=NEVER) is not None
+        assert webcam.deadline_ms == pytest.approx(1.1 * 40)
+        # As on a machine that became busy: as long as it is, frames may be older.
+        webcam._live._desk.expected = 1e9
+        until(lambda: webcam.deadline_ms > 1000)
+        until(lambda: webcam.deadline_ms < 1000)
+
+
+def test_a_camera_in_the_dark_has_no_longer_deadline(matter):
+    with fm.video.Webcam(fm.video.Drawn(SIZE, Fraction(5)), matter) as webcam:
+        assert webcam.latest(wait_ms=NEVER) is not None
+        assert webcam.deadline_ms == pytest.approx(1.1 * 90)
+
+
 def test_a_sink_that_fails_ends_it(matter):
     sink = Kept(BrokenPipeError())
     before = threading.active_count()

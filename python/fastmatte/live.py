@@ -130,6 +130,11 @@ class LiveStream:
         self._desk.deadline = _deadline_of(deadline_ms)
 
     @property
+    def work_ms(self) -> float:
+        """What the work on a frame takes of late, in milliseconds; 0 before the first."""
+        return self._desk.expected / 1e6
+
+    @property
     def counts(self) -> tuple[int, int]:
         """Frames submitted, and those of them that were dropped."""
         desk = self._desk
@@ -175,8 +180,8 @@ class _Desk:
         self.turn = threading.Lock()
         self.submitted = self.dropped = 0
         self.deadline = deadline
-        # Of the work on one frame, in nanoseconds, averaged over some ten of them.
-        self._expected = 0.0
+        #: Of the work on one frame, in nanoseconds, averaged over some ten of them.
+        self.expected = 0.0
         self._changed = threading.Condition(self.lock)
         self._free: list[_Slot] = []
         self._waiting: _Slot | None = None
@@ -186,7 +191,7 @@ class _Desk:
         self._closed = False
 
     def expect(self, milliseconds: float) -> None:
-        self._expected = milliseconds * 1e6
+        self.expected = milliseconds * 1e6
 
     def reset(self) -> None:
         with self.lock:
@@ -245,7 +250,7 @@ class _Desk:
                         self._changed.notify_all()
                     continue
                 taken = perf_counter_ns() - start
-                self._expected += 0.1 * (taken - self._expected)
+                self.expected += 0.1 * (taken - self.expected)
                 self._finish(slot)
 
     def close(self) -> None:
@@ -261,7 +266,7 @@ class _Desk:
                 self._changed.wait_for(lambda: self._waiting is not None or self._closed)
                 slot, self._waiting = self._waiting, None
                 # Work that takes too long by itself would not be tried again otherwise.
-                ahead = self._expected if self._expected < self.deadline else 0.0
+                ahead = self.expected if self.expected < self.deadline else 0.0
                 if slot is None:
                     return None
                 if not self._late(slot, ahead):

@@ -89,8 +89,8 @@ def _print_list(context: click.Context, parameter: click.Parameter, wanted: bool
     "--deadline",
     type=click.FloatRange(0, 60_000, min_open=True),
     metavar="MS",
-    help="The age in milliseconds at which a frame is dropped; twice what one takes without it, "
-    "and at least 100.",
+    help="The age in milliseconds at which a frame is dropped; without it 1.1 periods of the "
+    "camera, or 1.5 times what a frame takes where that is more.",
 )
 @click.option(
     "--seconds",

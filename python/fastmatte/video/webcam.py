@@ -34,8 +34,12 @@ from fastmatte.video.processing import Smoothed
 
 State = Literal["live", "lost", "ended"]
 
-#: The least deadline, in milliseconds, where none is asked for: what a conversation hardly notices.
-DEADLINE = 100.0
+#: Where no deadline is asked for, a matte may be as old as this many periods of the camera, for
+#: then its successor is as good as there; and this many times what a frame takes of late, so that
+#: a slow or busy machine shows something.
+PERIODS, TIMES = 1.1, 1.5
+#: The longest period that counts, in milliseconds: a camera in the dark may take 200.
+LONGEST_PERIOD = 90.0
 #: Seconds without a frame after which a camera counts as lost; one in the dark gives five a second.
 STALL = 2.0
 #: Seconds from an attempt to open a camera again to the next: doubled each time, up to the last.
@@ -58,7 +62,8 @@ class Webcam:
 
     camera:      a Device, a Recording, Drawn(), or whatever opens as they do.
     matter:      the network, run and ready for the camera's size before the first frame.
-    deadline_ms: as Matter.stream() has it; None for twice what a frame takes, and at least 100.
+    deadline_ms: as Matter.stream() has it; None for 1.1 periods of the camera or, where that is
+                 more, 1.5 times what a frame takes of late.
     plate:       (H, W, 3) the scene without its subject, for networks that need it.
     align, smoothing, skip: as Matter.stream() has them.
 
@@ -84,7 +89,7 @@ class Webcam:
     ) -> None:
         stream = matter.stream(background=plate, align=align, smoothing=smoothing, skip=skip)
         # What is wrong with the deadline is said before the camera's light goes on.
-        self._live = LiveStream(stream, DEADLINE if deadline_ms is None else deadline_ms)
+        self._live = LiveStream(stream, LONGEST_PERIOD if deadline_ms is None else deadline_ms)
         self._camera = camera
         self._lock = threading.Lock()
         self._closed, self._ended = threading.Event(), threading.Event()
@@ -114,11 +119,10 @@ class Webcam:
         except BaseException:
             self.close()
             raise
+        self._period: float | None = None
         if deadline_ms is None:
-            deadline_ms = max(DEADLINE, 2 * self.warm_ms)
-            self._live.deadline_ms = deadline_ms
-        self.deadline_ms = deadline_ms
-        if self.warm_ms > deadline_ms:
+            self._period = min(1e3 / float(self.format.rate), LONGEST_PERIOD)
+        elif self.warm_ms > deadline_ms:
             self._note(
                 f"a frame takes {self.warm_ms:.0f} ms, longer than its deadline of "
                 f"{deadline_ms:g} ms: hardly any will be shown"
@@ -156,6 +160,11 @@ class Webcam:
         self._closed.set()
         self._thread.join(PATIENCE)
         self._live.close()
+
+    @property
+    def deadline_ms(self) -> float:
+        """The age at which a matte is of no use any more, at this moment."""
+        return self._live.deadline_ms
 
     @property
     def taken(self) -> int:
@@ -266,6 +275,8 @@ class Webcam:
                 f"the camera came back with {size[1]}x{size[0]}: scaled to the "
                 f"{self.size[1]}x{self.size[0]} it had, and cropped"
             )
+        if self._period is not None:
+            self._live.deadline_ms = max(PERIODS * self._period, TIMES * self._live.work_ms)
         self._live.submit(pixels, taken=frame.taken or None)
 
     def _note(self, text: str) -> None:
@@ -312,7 +323,7 @@ class LiveSummary:
     lost:        how often the camera was gone.
     frames_per_second: that it gave.
     shown_per_second: that were shown.
-    deadline_ms: that each frame had.
+    deadline_ms: that the last frame had.
     warm_ms:     that a frame took at least, when all was made ready.
     stages:      milliseconds over the last 4096 frames, as a LiveStream's stats have them; "shown"
                  is from the camera until a frame was shown, all of the others within it.
@@ -355,8 +366,7 @@ def live(
     camera:      a Device, a Recording, Drawn(), or whatever opens as they do.
     sink:        where frames go: a VirtualCamera, a RawSink; None to measure only.
     what, background, linear_light, plate, align, smoothing: as process() has them.
-    deadline_ms: the age at which a frame is dropped; None for twice what one takes, and at least
-                 100.
+    deadline_ms: the age at which a frame is dropped; None for a Webcam's own.
     seconds:     when to end; None for never.
     tell:        called twice a second, and when the camera goes or comes back.
     stop:        set it to end.
