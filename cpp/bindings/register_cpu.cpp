@@ -26,6 +26,13 @@ void register_cpu(py::module_& module) {
     const py::gil_scoped_release release;
     return calculate(count);
   });
+  module.def("copy", [](py::object source, py::object out, py::object threads) {
+    const auto from = read_image<std::uint8_t>(source, "source", {1});
+    const auto to = write_image<std::uint8_t>(out, from.view.height, from.view.width, 1);
+    const int count = read_threads(threads);
+    const py::gil_scoped_release release;
+    copy(from.view, to.view, count);
+  });
   module.attr("MAX_PIXELS") = kMaxPixels;
   active_isa();  // an unusable FASTMATTE_CPU is reported by the import, not by the first frame
 }

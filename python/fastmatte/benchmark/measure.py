@@ -10,7 +10,6 @@ array that is there, as for a video's frames; peers make their results, as they 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
@@ -58,7 +57,8 @@ class Row:
     scratch:   the most bytes that the kernel held beside its inputs and its result.
     speed_up:  against the first of several thread counts, in the same rounds.
     growth:    of the time for each pixel of the frame, against the first of several sizes.
-    copying_growth: the same of memcpy: what does not fit the caches is slower for anyone.
+    copying_speed_up, copying_growth: the same of memcpy. What does not fit the caches is slower for
+        anyone, and two threads read no more from memory than it gives.
     """
 
     kernel: str
@@ -81,6 +81,7 @@ class Row:
     scratch: int
     speed_up: float | None = None
     growth: float | None = None
+    copying_speed_up: float | None = None
     copying_growth: float | None = None
     rounds: int = 0
 
@@ -154,7 +155,7 @@ def _median_row(rows: Sequence[Row]) -> Row:
         return None if values[0] is None else median(values)
 
     names = ["milliseconds", "ratio", "bound", "share", "copying"]
-    names += ["speed_up", "growth", "copying_growth"]
+    names += ["speed_up", "growth", "copying_speed_up", "copying_growth"]
     times = {
         name: None if time is None else median(row.peers[name] or 0 for row in rows)
         for name, time in rows[0].peers.items()
@@ -219,6 +220,11 @@ def _measure_case(
     def of(name: str, isa: str, count: int) -> Array:
         return times[name, isa, count]
 
+    def speed_up(name: str, isa: str, count: int) -> float | None:
+        if count == threads[0]:
+            return None
+        return _middle(of(name, isa, threads[0]) / of(name, isa, count))
+
     operations = case.operations * max(_pixels(inputs[0]), _pixels(out))
     for isa in isas:
         for count in threads:
@@ -252,7 +258,8 @@ def _measure_case(
                 copying=_middle(copying * 1e3),
                 operations=operations,
                 scratch=_scratch(isa, partial(case.call, *inputs, **options, out=out), count),
-                speed_up=None if count == threads[0] else _middle(of(OURS, isa, threads[0]) / ours),
+                speed_up=speed_up(OURS, isa, count),
+                copying_speed_up=speed_up(COPY, isas[-1], count),
                 rounds=len(ours),
             )
 
@@ -295,23 +302,9 @@ def _pixels(array: Array) -> int:
 
 
 def _copying(count: int, threads: int) -> Callable[[], object]:
-    """Return what copies so many bytes with so many threads."""
-    source, target = np.ones(count, np.uint8), np.ones(count, np.uint8)
-    if threads == 1:
-        return lambda: np.copyto(target, source)
-    parts = list(zip(np.array_split(source, threads), np.array_split(target, threads), strict=True))
-    pool = _pool(threads)
-
-    def run() -> None:
-        for part in [pool.submit(np.copyto, to, part) for part, to in parts]:
-            part.result()
-
-    return run
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads)
+    """Return what copies so many bytes with so many threads, by the pool that kernels have."""
+    source, target = np.ones((1, count), np.uint8), np.ones((1, count), np.uint8)
+    return partial(_core.copy, source, target, threads)
 
 
 @cache
