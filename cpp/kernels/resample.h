@@ -9,6 +9,7 @@
 #include "core/buffer.h"
 #include "core/image_view.h"
 #include "core/parallel.h"
+#include "core/stores.h"
 #include "cpu/dispatch.h"
 
 namespace fastmatte {
@@ -132,6 +133,12 @@ FASTMATTE_ROW(mix_rows_i16_u8, (RowRing<std::int16_t> rows, const std::int16_t* 
 FASTMATTE_ROW(mix_rows_i16_f32, (RowRing<std::int16_t> rows, const float* weights, int count,
                                  float* out, int elements))
 
+// The same as mix_rows_f32_f32, past the caches. Made and stored a few values at a time, so that
+// memory takes what was stored while the next is made; a row first made and then copied has to wait
+// for it (a quarter of the time of alpha on its way to 4K).
+FASTMATTE_ROW(stream_rows_f32,
+              (RowRing<float> rows, const float* weights, int count, float* out, int elements))
+
 // out[4 x + c] = sum of the weighted bytes of channel c, of three; out[4 x + 3] = 0.
 FASTMATTE_ROW(sum_columns_u8_i16, (const std::uint8_t* row, ByteTaps taps, std::int16_t* out))
 
@@ -177,6 +184,7 @@ struct Mixers<float, float> {
   using Out = float;
   decltype(active_mix_rows_f32_f32()) rows_first = active_mix_rows_f32_f32();
   decltype(active_mix_rows_f32_f32()) rows_last = active_mix_rows_f32_f32();
+  decltype(active_stream_rows_f32()) rows_streamed = active_stream_rows_f32();
   decltype(active_mix_columns_f32_f32()) columns_first = active_mix_columns_f32_f32();
   decltype(active_mix_columns_f32_f32()) columns_last = active_mix_columns_f32_f32();
 };
@@ -200,8 +208,9 @@ class Resampler {
   using Middle = typename Mixers<In, Weight>::Middle;
   using Out = typename Mixers<In, Weight>::Out;
 
-  Resampler(ImageView<const In> image, int height, int width, Filter filter, int workers)
-      : image_(image), grows_(height > image.height) {
+  Resampler(ImageView<const In> image, int height, int width, Filter filter, int workers,
+            Stores stores = Stores::cached)
+      : image_(image), grows_(height > image.height), stores_(stores) {
     if constexpr (kSumsBytes) {
       if (image.channels == 3) summed_ = make_byte_axis(filter, image.width, width);
     }
@@ -209,6 +218,10 @@ class Resampler {
     if (!sums()) across_ = make_axis<Weight>(filter, image.width, width);
     if (!grows_ && !sums()) {
       middle_ = Slices<Middle>(workers, static_cast<std::size_t>(image.row_elements()));
+      if (kStreams && stores == Stores::streamed) {
+        last_ = Slices<Out>(
+            workers, static_cast<std::size_t>(width) * static_cast<std::size_t>(image.channels));
+      }
       return;
     }
     // A ring of as many finished input rows as one output row may need; each keeps the number of
@@ -234,6 +247,7 @@ class Resampler {
     const int count = down_.count[static_cast<std::size_t>(y)];
     const Weight* weights =
         &down_.weights[static_cast<std::size_t>(y) * static_cast<std::size_t>(down_.taps)];
+    const int elements = across_.output * image_.channels;
     if constexpr (kSumsBytes) {
       if (sums()) {
         const auto rows = held_rows(worker, start, count, sums_[worker],
@@ -247,6 +261,15 @@ class Resampler {
     if (!grows_) {
       const RowRing<In> rows{image_.row(start), image_.row_stride, 0, image_.height};
       mix_.rows_first(rows, weights, count, middle, image_.row_elements());
+      if constexpr (kStreams) {
+        if (stores_ == Stores::streamed) {
+          Out* const last = last_[worker];
+          mix_.columns_last(middle, across_.row_taps(), image_.channels, last);
+          const float whole = 1.0f;
+          mix_.rows_streamed({last, 0, 0, 1}, &whole, 1, out, elements);
+          return finish(stores_);
+        }
+      }
       mix_.columns_last(middle, across_.row_taps(), image_.channels, out);
       return;
     }
@@ -254,12 +277,19 @@ class Resampler {
         held_rows(worker, start, count, middle, [&](const In* row, Middle* to) noexcept {
           mix_.columns_first(row, across_.row_taps(), image_.channels, to);
         });
-    mix_.rows_last(rows, weights, count, out, across_.output * image_.channels);
+    if constexpr (kStreams) {
+      if (stores_ == Stores::streamed) {
+        mix_.rows_streamed(rows, weights, count, out, elements);
+        return finish(stores_);
+      }
+    }
+    mix_.rows_last(rows, weights, count, out, elements);
   }
 
  private:
   static constexpr bool kSumsBytes =
       std::is_same_v<Mixers<In, Weight>, Mixers<std::uint8_t, float>>;
+  static constexpr bool kStreams = std::is_same_v<In, float>;
 
   bool sums() const noexcept { return summed_.denominator > 0; }
 
@@ -283,18 +313,21 @@ class Resampler {
   Axis<Weight> across_;
   ByteAxis summed_;
   bool grows_;
+  Stores stores_;
   std::size_t slice_ = 0;
   Slices<Middle> middle_;
+  Slices<Out> last_;
   Slices<std::int16_t> sums_;
   Slices<int> held_;
 };
 
 // Resamples image to height x width. For each output row y, once and on some worker, row_of(worker,
 // y) says where to write it and done(worker, y) is told that it is there. bands are resample_bands.
+// Only float32 to float32 goes past the caches.
 template <typename Weight, typename In, typename RowOf, typename Done>
 void resample(ImageView<const In> image, int height, int width, Filter filter, const Bands& bands,
-              const RowOf& row_of, const Done& done) {
-  const Resampler<Weight, In> rows(image, height, width, filter, bands.workers);
+              const RowOf& row_of, const Done& done, Stores stores = Stores::cached) {
+  const Resampler<Weight, In> rows(image, height, width, filter, bands.workers, stores);
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
     for (int y = begin; y < end; ++y) {
       rows.row(worker, y, row_of(worker, y));

@@ -87,6 +87,8 @@ static inline void mix_rows(const RowRing<In>& rows, const Weight* weights, int 
 }
 
 #if defined(FASTMATTE_VEC)
+// Of lanczos3 on its way to a larger size, with one to spare.
+constexpr int kMostStreamedTaps = 7;
 constexpr int kMostPairedTaps = 64;
 
 // The two weights of every int's pair of shorts.
@@ -537,6 +539,32 @@ void mix_rows_u8_f32(RowRing<std::uint8_t> rows, const float* weights, int count
 void mix_rows_f32_f32(RowRing<float> rows, const float* weights, int count, float* out,
                       int elements) noexcept {
   mix_rows<float>(rows, weights, count, out, elements);
+}
+
+void stream_rows_f32(RowRing<float> rows, const float* weights, int count, float* out,
+                     int elements) noexcept {
+  int x = 0;
+#if defined(FASTMATTE_VEC)
+  constexpr int kFloats = kLineBytes / static_cast<int>(sizeof(float));
+  const int head = elements_to_line(out);
+  if (count <= kMostStreamedTaps && head >= 0 && head <= elements) {
+    mix_rows<float>(rows, weights, count, out, head);
+    const float* from[kMostStreamedTaps];
+    Floats by[kMostStreamedTaps];
+    for (int t = 0; t < count; ++t) {
+      from[t] = row_of(rows, t);
+      by[t] = all_floats(weights[t]);
+    }
+    for (x = head; x + kFloats <= elements; x += kFloats) {
+      for (int i = x; i < x + kFloats; i += kInts) {
+        Floats sum = by[0] * load_floats(from[0] + i);
+        for (int t = 1; t < count; ++t) sum += by[t] * load_floats(from[t] + i);
+        stream(sum, out + i);
+      }
+    }
+  }
+#endif
+  mix_rows<float>(rows, weights, count, out, elements, x);
 }
 
 void mix_rows_u8_i16(RowRing<std::uint8_t> rows, const std::int16_t* weights, int count,

@@ -28,9 +28,6 @@ FASTMATTE_ROW(pick_pixels_row, (const unsigned char* row, const int* source, int
 FASTMATTE_ROW(halve_row, (const std::uint8_t* top, const std::uint8_t* bottom, int channels,
                           std::uint8_t* out, int width))
 
-// Copies a row past the caches.
-FASTMATTE_ROW(stream_row, (const float* row, float* out, int elements))
-
 FASTMATTE_ROW(clamp_to_levels_row, (const float* row, std::uint8_t* out, int elements))
 
 }  // namespace fastmatte

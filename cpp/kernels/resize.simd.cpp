@@ -93,21 +93,6 @@ void clamp_to_levels_row(const float* __restrict row, std::uint8_t* __restrict o
   for (; i < elements; ++i) out[i] = level_of(row[i]);
 }
 
-void stream_row(const float* __restrict row, float* __restrict out, int elements) noexcept {
-  int i = 0;
-#if defined(FASTMATTE_VEC)
-  constexpr int kFloats = kLineBytes / static_cast<int>(sizeof(float));
-  const int head = elements_to_line(out);
-  if (head >= 0 && head <= elements) {
-    for (; i < head; ++i) out[i] = row[i];
-    for (; i + kFloats <= elements; i += kFloats) {
-      for (int j = 0; j < kFloats; j += kInts) stream(load_floats(row + i + j), out + i + j);
-    }
-  }
-#endif
-  for (; i < elements; ++i) out[i] = row[i];
-}
-
 void pick_pixels_row(const unsigned char* row, const int* source, int pixel_bytes,
                      unsigned char* out, int width) noexcept {
   switch (pixel_bytes) {
