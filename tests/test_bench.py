@@ -108,7 +108,8 @@ def test_figures_are_medians_of_rounds_and_of_runs(monkeypatch):
     assert one.share == pytest.approx(0.4)
     assert one.rounds == 9
     assert (one.speed_up, one.growth, one.copying_growth) == (None, None, None)
-    assert two.speed_up == pytest.approx(2**0.5)
+    assert one.copying_speed_up is None
+    assert two.speed_up == two.copying_speed_up == pytest.approx(2**0.5)
     assert larger.growth == pytest.approx(4 * 512**2 / (1080 * 1920))
     assert larger.copying_growth == pytest.approx(larger.growth)
     assert one.copying == pytest.approx(1.6)
@@ -188,11 +189,33 @@ def test_growth_in_words():
     headings, [_, line] = table.cells([ROW, larger])
     assert headings[-2:] == ["x time / pixel", "memcpy's"]
     assert [cell.text for cell in line[-2:]] == ["1.12", "1.50"]
-    lines = table.growth([ROW, larger, replace(larger, growth=1.0)]).splitlines()
-    assert lines[2:] == [
-        "| composite image over image | 9.00 | **1.12** (missed) | 1.50 | 1.00 | 0.111 | 2.00 |",
-        "| composite image over image | 9.00 | 1.00 | 1.50 | 1.00 | 0.111 | 2.00 |",
+    both, both_larger = (
+        replace(row, threads=2, milliseconds=row.milliseconds / 2, speed_up=1.6)
+        for row in (ROW, larger)
+    )
+    both, both_larger = (
+        replace(row, copying_speed_up=copying)
+        for row, copying in ((both, 1.9), (both_larger, 1.25))
+    )
+    rows = [ROW, both, larger, both_larger]
+    headings, _, line = table.growth(rows).splitlines()
+    assert headings == (
+        "| kernel | 4K, ms | MB | GB/s | memcpy's | x time / pixel | memcpy's"
+        " | 2 threads, 1080p | memcpy's | 2 threads, 4K | memcpy's |"
+    )
+    assert line == (
+        "| composite image over image | 9.00 | 1.00 | 0.111 | 2.00 | **1.12** (missed) | 1.50"
+        " | **1.60** (missed) | 1.90 | **1.60** (missed) | 1.25 |"
+    )
+    assert table.beyond(rows).split("\n\n") == [
+        "At 1080p below 1.7 with 2 threads, worse than memcpy of as many bytes:"
+        " composite image over image.",
+        "At 4K above 1.1 times the time, no worse than memcpy of as many bytes:"
+        " composite image over image.",
+        "At 4K below 1.7 with 2 threads, no worse than memcpy of as many bytes:"
+        " composite image over image.",
     ]
+    assert table.beyond([ROW, replace(larger, growth=1.0)]) == "No row is beyond its limit."
 
 
 def bench(*arguments):

@@ -86,6 +86,11 @@ class Row:
     rounds: int = 0
 
     @property
+    def name(self) -> str:
+        """The case's."""
+        return f"{self.kernel} {self.work}".strip()
+
+    @property
     def missed(self) -> tuple[str, ...]:
         """What the row should have reached and did not, by the names of its fields."""
         many = _area(self.size) > MEGAPIXEL

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fastmatte import __version__
-from fastmatte.benchmark.measure import Row
+from fastmatte.benchmark.measure import LEAST_SPEED_UP, MOST_GROWTH, Row
 
-__all__ = ["Cell", "cells", "document", "growth", "machine", "markdown", "three_digits"]
+__all__ = ["Cell", "beyond", "cells", "document", "growth", "machine", "markdown", "three_digits"]
 
 #: What a peer may be part of, by what pip calls it.
 LIBRARIES = ("numpy", "opencv-contrib-python-headless", "opencv-python", "pillow", "pymatting")
@@ -41,7 +41,7 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[Cell]]]:
     )
     headings = ["kernel", "size", "ISA", "threads", "ms", "peers, ms", "ratio", "at least"]
     headings += ["bound, ms", "share of bound", "scratch, MB"]
-    headings += ["x fewer threads"] * threads
+    headings += ["x fewer threads", "memcpy's"] * threads
     headings += ["x time / pixel", "memcpy's"] * grown
     table = []
     for row in rows:
@@ -49,7 +49,7 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[Cell]]]:
         at_least = [f"{row.at_least:g}"] if row.at_least is not None else []
         at_least += [f"share {row.of_bound:.0%}"] if row.of_bound is not None else []
         line = [
-            Cell(f"{row.kernel} {row.work}".strip()),
+            Cell(row.name),
             Cell(row.size),
             Cell(row.isa),
             Cell(str(row.threads)),
@@ -61,9 +61,10 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[Cell]]]:
             Cell(f"{row.share:.0%}", "share" in missed),
             Cell(f"{row.scratch / 1e6:.2f}"),
         ]
-        for name in ["speed_up"] * threads + ["growth", "copying_growth"] * grown:
+        names = ["speed_up", "copying_speed_up"] * threads + ["growth", "copying_growth"] * grown
+        for name in names:
             figure = getattr(row, name)
-            line.append(Cell("" if figure is None else f"{figure:.2f}", name in missed))
+            line.append(Cell(_figure(figure), name in missed))
         table.append(line)
     return headings, table
 
@@ -99,28 +100,65 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def growth(rows: Sequence[Row]) -> str:
-    """Return a table in Markdown of how much longer a pixel takes in the larger frames, and why.
+    """Return a table in Markdown of what a larger frame costs and what two threads gain.
 
-    Bytes are what must move, each once; memcpy moves as many.
+    rows:  of one and of two threads, in two sizes.
+    Bytes are what must move, each once; memcpy moves as many in the same rounds.
     """
-    headings = ["kernel", "4K, ms", "x time / pixel", "memcpy's", "MB", "GB/s", "memcpy's"]
+    small, large = dict.fromkeys(row.size for row in rows)
+    headings = ["kernel", f"{_shown(large)}, ms", "MB", "GB/s", "memcpy's"]
+    headings += ["x time / pixel", "memcpy's"]
+    for size in (small, large):
+        headings += [f"2 threads, {_shown(size)}", "memcpy's"]
     lines = [headings, ["---" if i == 0 else "---:" for i in range(len(headings))]]
-    for row in rows:
-        if row.growth is None or row.copying_growth is None:
-            continue
-        grown = f"{row.growth:.2f}"
-        lines.append(
-            [
-                f"{row.kernel} {row.work}".strip(),
-                three_digits(row.milliseconds),
-                f"**{grown}** (missed)" if "growth" in row.missed else grown,
-                f"{row.copying_growth:.2f}",
-                three_digits(row.bytes / 1e6),
-                three_digits(row.bytes / row.milliseconds / 1e6),
-                three_digits(row.bytes / row.copying / 1e6),
-            ]
-        )
+    of = {(row.name, row.size, row.threads): row for row in rows}
+    for name in dict.fromkeys(row.name for row in rows):
+        row = of[name, large, 1]
+        line = [
+            name,
+            three_digits(row.milliseconds),
+            three_digits(row.bytes / 1e6),
+            three_digits(row.bytes / row.milliseconds / 1e6),
+            three_digits(row.bytes / row.copying / 1e6),
+            _beside(row, "growth"),
+            _figure(row.copying_growth),
+        ]
+        for both in (of[name, small, 2], of[name, large, 2]):
+            line += [_beside(both, "speed_up"), _figure(both.copying_speed_up)]
+        lines.append(line)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def beyond(rows: Sequence[Row]) -> str:
+    """Return in words what of growth(rows) is beyond its limit, and whether memcpy does better."""
+    limits = {
+        "growth": f"above {MOST_GROWTH:g} times the time",
+        "speed_up": f"below {LEAST_SPEED_UP:g} with 2 threads",
+    }
+    named: dict[str, list[str]] = {}
+    for row in rows:
+        for field in limits.keys() & row.missed:
+            if field == "growth" and row.threads > 1:
+                continue
+            ours, theirs = getattr(row, field), getattr(row, f"copying_{field}")
+            worse = ours > theirs if field == "growth" else ours < theirs
+            what = f"At {_shown(row.size)} {limits[field]}, {'worse' if worse else 'no worse'}"
+            named.setdefault(f"{what} than memcpy of as many bytes", []).append(row.name)
+    lines = [f"{what}: {'; '.join(names)}." for what, names in sorted(named.items())]
+    return "\n\n".join(lines) or "No row is beyond its limit."
+
+
+def _shown(size: str) -> str:
+    return size.replace("k", "K")
+
+
+def _figure(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:.2f}"
+
+
+def _beside(row: Row, name: str) -> str:
+    figure = _figure(getattr(row, name))
+    return f"**{figure}** (missed)" if name in row.missed else figure
 
 
 def machine() -> dict[str, str]:
