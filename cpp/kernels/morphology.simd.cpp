@@ -52,7 +52,7 @@ struct Unsure {
 // are asked for. A piece at a time, between pieces of work: a row at once fills all places that a
 // core has for what is on its way, and waits for them (4K took 1.7 times as long for each pixel as
 // 1080p).
-constexpr int kPiece = 512;
+constexpr int kPiece = 256;
 constexpr int kRowsAhead = 2;
 
 template <typename Op>
