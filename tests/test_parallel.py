@@ -26,6 +26,18 @@ def test_many_callers_share_the_pool():
         assert all(callers.map(compose, [1, 2, 3, 5, 8, 16] * 20))
 
 
+@pytest.mark.parametrize("threads", [2, 3, 31, 40])
+def test_each_band_is_worked_on_once(threads):
+    """In place twice is another result; there are more bands, and more threads, than sections."""
+    image = np.tile(IMAGE, (2, 4, 1))
+    alpha = np.full(image.shape[:2], 0.5, np.float32)
+    expected = fm.kernels.composite(image, (0, 0, 0), alpha, threads=1)
+    for _ in range(5):
+        out = image.copy()
+        fm.kernels.composite(out, (0, 0, 0), alpha, out=out, threads=threads)
+        np.testing.assert_array_equal(out, expected)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_gets_a_pool_of_its_own():
