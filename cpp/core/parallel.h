@@ -23,7 +23,9 @@ void run_on_pool(int threads, void (*run)(void* context, int worker), void* cont
 // its own.
 class alignas(64) Section {
  public:
-  void set(int first, int end) noexcept { rest_.store(packed(first, end)); }
+  void set(int first, int end) noexcept {
+    rest_.store(packed(first, end), std::memory_order_relaxed);
+  }
   // Returns a band that nobody else gets, or -1.
   int take_first() noexcept {
     return take([](int& first, int&) noexcept { return first++; });
