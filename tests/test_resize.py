@@ -423,3 +423,15 @@ def test_overlap_and_huge_images_are_refused():
     huge = np.broadcast_to(np.zeros((1, 1), np.float32), (20_000, 20_000))
     with pytest.raises(ValueError, match="at most 268435456 pixels, got 20000 x 20000"):
         fm.kernels.resize(huge, (4, 4))
+
+
+@pytest.mark.parametrize("filter", ["bilinear", "area", "bicubic", "lanczos3"])
+@pytest.mark.parametrize("size", [(90, 131), (37, 201), (20, 30)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_past_the_caches_the_bytes_are_the_same(isa, filter, size, channels):
+    image = np.random.default_rng(0).random((37, 53, channels), np.float32).squeeze()
+    into_caches = fm.kernels.resize(image, size, filter=filter)
+    with cached_up_to(0):
+        for threads in (1, 3):
+            past_them = fm.kernels.resize(image, size, filter=filter, threads=threads)
+            np.testing.assert_array_equal(past_them, into_caches)
