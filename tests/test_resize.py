@@ -43,8 +43,7 @@ def assert_close(result, image, size, filter):
     assert np.abs(result - expected).max() <= bound * np.abs(image).max()
 
 
-@each_isa
-@given(
+each_image = given(
     data=st.data(),
     source=sizes,
     size=sizes,
@@ -53,6 +52,10 @@ def assert_close(result, image, size, filter):
     limit=cache_limits,
     threads=thread_counts,
 )
+
+
+@each_isa
+@each_image
 def test_uint8_equals_oracle(isa, data, source, size, depth, filter, limit, threads):
     image = data.draw(arrays((*source, *depth), np.uint8))
     guarded = Guarded((*size, *depth), np.uint8)
@@ -64,15 +67,7 @@ def test_uint8_equals_oracle(isa, data, source, size, depth, filter, limit, thre
 
 
 @each_isa
-@given(
-    data=st.data(),
-    source=sizes,
-    size=sizes,
-    depth=depths,
-    filter=filters,
-    limit=cache_limits,
-    threads=thread_counts,
-)
+@each_image
 def test_float32_is_close_to_oracle(isa, data, source, size, depth, filter, limit, threads):
     image = data.draw(arrays((*source, *depth), np.float32))
     guarded = Guarded((*size, *depth), np.float32)

@@ -6,7 +6,6 @@ import threading
 import weakref
 from dataclasses import dataclass, field, replace
 from time import perf_counter_ns
-from types import TracebackType
 
 import numpy as np
 
@@ -48,12 +47,7 @@ class LiveStream:
     def __enter__(self) -> LiveStream:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def warm(self, size: Size) -> float:

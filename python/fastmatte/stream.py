@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter_ns
-from types import TracebackType
 from typing import Literal
 
 import numpy as np
@@ -98,15 +97,10 @@ class Stream:
     def __enter__(self) -> Stream:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._runner = None
         if self._coarse is not None:
-            self._coarse[0].__exit__(kind, error, traceback)
+            self._coarse[0].__exit__(*error)
 
     def __call__(
         self, frame: Image, *, trimap: Image | None = None, background: Image | None = None

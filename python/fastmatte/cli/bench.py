@@ -11,6 +11,7 @@ import click
 
 from fastmatte.cli.files import make_folder
 from fastmatte.cli.progress import progress
+from fastmatte.cli.tables import echo_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,12 +140,7 @@ def _print(rows: Sequence[Row]) -> None:
     missed = [row for row in rows if row.missed]
     verdict = f"{len(missed)} of {len(rows)} rows below what they must reach" if missed else ""
     if not sys.stdout.isatty():
-        # A file or a pipe has no width: a script wants one line a row.
-        texts = [headings, *([c.text + "!" * c.missed for c in line] for line in lines)]
-        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-        for words in texts:
-            padded = (f"{word:{width}}" for word, width in zip(words, widths, strict=True))
-            click.echo("  ".join(padded).rstrip())
+        echo_rows([headings, *([c.text + "!" * c.missed for c in line] for line in lines)])
         if verdict:
             click.echo(f"{verdict}, marked !")
         return

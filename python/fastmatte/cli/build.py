@@ -13,9 +13,9 @@ import click
 
 from fastmatte.building import Target
 from fastmatte.cli import one_line
-from fastmatte.cli.options import read_size
+from fastmatte.cli.options import read_size, tolerance_option
+from fastmatte.cli.tables import echo_rows
 from fastmatte.engines import Precision
-from fastmatte.proof import TOLERANCE
 
 if TYPE_CHECKING:
     from fastmatte.arrays import Size
@@ -69,14 +69,7 @@ def _sizes(
     help="Photos to prove it on, and to calibrate int8 on; without it, portraits made of "
     "arithmetic.",
 )
-@click.option(
-    "--tolerance",
-    type=click.FloatRange(0, 1),
-    default=TOLERANCE,
-    show_default="1/255",
-    metavar="T",
-    help="The largest mean deviation of a sample that passes, alpha being 0 to 1.",
-)
+@tolerance_option
 @click.option("--family", metavar="NAME", help="The network's family, if it is not recognised.")
 @click.option(
     "--threads",
@@ -178,11 +171,7 @@ def _print(report: BuildReport) -> None:
             taken = "written" if attempt.precision == built.precision else word
             rows.append((size, *_figures(attempt), taken))
     if not sys.stdout.isatty():
-        # A file or a pipe has no width: a script wants one line a row.
-        widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
-        for row in (HEADINGS, *rows):
-            padded = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
-            click.echo("  ".join(padded).rstrip())
+        echo_rows([HEADINGS, *rows])
         for line in _verdict(report):
             click.echo(one_line(line))
         return

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fastmatte.cli import one_line
-from fastmatte.cli.options import engine_options, network_options
+from fastmatte.cli.options import engine_options, network_options, tolerance_option
 from fastmatte.cli.progress import progress
-from fastmatte.proof import TOLERANCE
+from fastmatte.cli.tables import echo_rows
 
 if TYPE_CHECKING:
-    from fastmatte.arrays import Size
-    from fastmatte.engines import EngineName, Precision
-    from fastmatte.models.family import Mode
     from fastmatte.proof import CheckReport
 
 HEADINGS = ("sample", "size", "max", "mean", "SAD")
@@ -31,14 +28,7 @@ HEADINGS = ("sample", "size", "max", "mean", "SAD")
     help="Photos to check on, or one, with _trimap and _bg files for a network that needs them; "
     "without it, portraits made of arithmetic.",
 )
-@click.option(
-    "--tolerance",
-    type=click.FloatRange(0, 1),
-    default=TOLERANCE,
-    show_default="1/255",
-    metavar="T",
-    help="The largest mean deviation of a sample that passes, alpha being 0 to 1.",
-)
+@tolerance_option
 @click.option(
     "--reference",
     metavar="FILE",
@@ -52,14 +42,8 @@ def check(
     samples: str | None,
     tolerance: float,
     reference: str | None,
-    family: str | None,
-    mode: Mode,
-    size: Size | None,
-    refine: Literal["guided", "none"],
-    threads: int | None,
-    engine: EngineName,
-    precision: Precision,
     as_json: bool,
+    **network: Any,
 ) -> None:
     """Check MODEL's alpha on an engine, in a precision, against ONNX Runtime's in fp32.
 
@@ -80,17 +64,11 @@ def check(
     with progress(len(found)) as lines:
         report = proof.check(
             model,
-            engine=engine,
-            precision=precision,
             samples=found,
             tolerance=tolerance,
-            family=family,
-            mode=mode,
-            size=size,
-            refine=refine,
-            threads=threads,
             reference=reference,
             advance=lines.advance,
+            **network,
         )
     if as_json:
         worst = {name: getattr(report, name) for name in ("passed", "maximum", "mean", "sad")}
@@ -110,11 +88,7 @@ def _print(report: CheckReport) -> None:
     cells = [(*row[:2], f"{row[2]:.2g}", f"{row[3]:.2g}", f"{row[4]:.3g}") for row in rows]
     verdict = _verdict(report)
     if not sys.stdout.isatty():
-        # A file or a pipe has no width: a script wants one line a row.
-        widths = [max(map(len, column)) for column in zip(HEADINGS, *cells, strict=True)]
-        for row in (HEADINGS, *cells):
-            padded = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
-            click.echo("  ".join(padded).rstrip())
+        echo_rows([HEADINGS, *cells])
         for line in verdict:
             click.echo(one_line(line))
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import click
 
-from fastmatte.cli.files import named
+from fastmatte.cli.files import read_opaque
 
 if TYPE_CHECKING:
     from fastmatte.arrays import Colour
@@ -29,7 +29,6 @@ def background_of(text: str, files: Literal["video"]) -> Background | str: ...
 def background_of(text: str, files: Literal["image", "video"] = "image") -> Background | str:
     """Read a background; where files may be videos, too, a file's name stays as it is."""
     import fastmatte as fm
-    from fastmatte import images
 
     if text == "blur":
         return fm.Blur()
@@ -48,7 +47,7 @@ def background_of(text: str, files: Literal["image", "video"] = "image") -> Back
         raise click.BadParameter(
             f"expected a colour, {kinds} or blur[:RADIUS], got {text!r}", param_hint=HINT
         )
-    return text if files == "video" else named(Path(text), images.read).over(images.WHITE)
+    return text if files == "video" else read_opaque(text)
 
 
 def _colour(text: str) -> Colour | None:

@@ -29,17 +29,16 @@ from fastmatte.cli.files import (
     make_folder,
     named,
     output_folder,
+    read_opaque,
     targets,
 )
-from fastmatte.cli.options import engine_options, model_option, network_options, trimap_options
+from fastmatte.cli.options import matter_options
 from fastmatte.cli.progress import progress
 
 if TYPE_CHECKING:
     from fastmatte.arrays import Image, Size
-    from fastmatte.engines import EngineName, Precision
     from fastmatte.matte import Background, Matte
     from fastmatte.matter import Matter
-    from fastmatte.models.family import Mode
 
 What = Literal["cutout", "alpha", "composite"]
 
@@ -97,15 +96,7 @@ class Outcome:
     is_flag=True,
     help="Mix a composite's light instead of its sRGB levels: soft edges as a lens makes them.",
 )
-@model_option
-@click.option(
-    "--commercial-only",
-    is_flag=True,
-    help="Refuse weights that are not known to be free for commercial use.",
-)
-@network_options
-@trimap_options
-@engine_options
+@matter_options
 @click.option(
     "--trimap",
     metavar="PATH",
@@ -126,32 +117,19 @@ class Outcome:
 @click.option("-r", "--recursive", is_flag=True, help="Look into the folders of a folder, too.")
 @click.option("--overwrite", is_flag=True, help="Replace results that are already there.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document of what was done.")
-@click.pass_context
 def cut(
-    context: click.Context,
     inputs: tuple[str, ...],
     output: str | None,
     what: What | None,
     background: str | None,
     linear_light: bool,
-    model: str,
-    family: str | None,
-    mode: Mode,
-    size: Size | None,
-    tile: int | Literal["auto", "none"],
-    trimap_from: str | None,
-    trimap_radius: float | None,
-    refine: Literal["guided", "none"],
-    threads: int | None,
-    commercial_only: bool,
     trimap: str | None,
     background_plate: str | None,
     align: bool,
-    engine: EngineName,
-    precision: Precision,
     recursive: bool,
     overwrite: bool,
     as_json: bool,
+    **network: Any,
 ) -> None:
     """Cut the subject out of photos.
 
@@ -204,20 +182,7 @@ def cut(
     guides = _guides(trimap, background_plate, sources, align=align)
     import fastmatte as fm
 
-    matter = fm.Matter(
-        model,
-        family=family,
-        size=size,
-        engine=engine,
-        precision=precision,
-        refine=refine,
-        threads=threads,
-        commercial_only=commercial_only,
-        mode=mode,
-        tile=tile,
-        trimap_from=trimap_from,
-        trimap_radius=trimap_radius,
-    )
+    matter = fm.Matter(**network)
     if folder is not None and sources:
         make_folder(folder)
     goal_of = dict(zip(sources, goals, strict=True))
@@ -354,11 +319,9 @@ def _guides(trimap: str | None, plate: str | None, sources: list[Source], *, ali
         raise click.UsageError(
             f"--trimap {trimap} is one file for {len(sources)} photos: name a folder of trimaps"
         )
-    from fastmatte import images
-
     return Guides(
         None if trimap is None else Path(trimap),
-        None if plate is None else named(Path(plate), images.read).over(images.WHITE),
+        None if plate is None else read_opaque(plate),
         align,
     )
 

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,9 +17,7 @@ from fastmatte.cli.progress import progress
 
 if TYPE_CHECKING:
     from fastmatte.arrays import Size
-    from fastmatte.engines import EngineName, Precision
     from fastmatte.evaluation import Scores
-    from fastmatte.models.family import Mode
 
 #: Headings, and the factor that papers print each metric with.
 COLUMNS = {
@@ -59,19 +57,10 @@ def eval(
     images: str | None,
     trimaps: str | None,
     model: str | None,
-    family: str | None,
-    mode: Mode,
-    size: Size | None,
-    tile: int | Literal["auto", "none"],
-    trimap_from: str | None,
-    trimap_radius: float | None,
-    refine: Literal["guided", "none"],
-    threads: int | None,
-    engine: EngineName,
-    precision: Precision,
     report: str | None,
     overwrite: bool,
     as_json: bool,
+    **network: Any,
 ) -> None:
     """Judge alphas, or a network, by true alphas.
 
@@ -101,26 +90,12 @@ def eval(
         files.refuse_occupied(goal, overwrite=overwrite)
         make_folder(goal.parent)
     pairs = evaluation.pair_files(truths, predictions=predictions, images=images, trimaps=trimaps)
-    matter = None
-    if model is not None:
-        matter = fm.Matter(
-            model,
-            family=family,
-            size=size,
-            engine=engine,
-            precision=precision,
-            refine=refine,
-            threads=threads,
-            mode=mode,
-            tile=tile,
-            trimap_from=trimap_from,
-            trimap_radius=trimap_radius,
-        )
+    matter = None if model is None else fm.Matter(model, **network)
     scores: dict[str, tuple[Size, Scores]] = {}
     figures = []
     with progress(len(pairs)) as lines:
         for pair in pairs:
-            comparison = evaluation.compare(pair, matter=matter, threads=threads)
+            comparison = evaluation.compare(pair, matter=matter, threads=network["threads"])
             height, width = comparison.truth.shape
             scores[pair.name] = (height, width), comparison.scores
             if goal is not None:

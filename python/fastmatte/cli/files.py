@@ -8,9 +8,12 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from fastmatte.arrays import Image
 
 Read = TypeVar("Read")
 
@@ -224,6 +227,13 @@ def make_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     path.mkdir(parents=True, exist_ok=True)
+
+
+def read_opaque(path: str | Path) -> Image:
+    """Read an image that stands for what is behind: no transparency, white there."""
+    from fastmatte import images
+
+    return named(Path(path), images.read).over(images.WHITE)
 
 
 def named(path: Path, read: Callable[[Path], Read]) -> Read:

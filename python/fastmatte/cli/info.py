@@ -14,6 +14,7 @@ import click
 
 from fastmatte.cli import one_line
 from fastmatte.cli.options import mode_option
+from fastmatte.cli.tables import echo_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -182,10 +183,7 @@ def _numbers(values: Iterable[float]) -> str:
 def _print(rows: list[tuple[str, str]]) -> None:
     rows = [(label, one_line(value)) for label, value in rows]
     if not sys.stdout.isatty():
-        # A file or a pipe has no width: a script wants one line a row.
-        width = max(len(label) for label, _ in rows)
-        for label, value in rows:
-            click.echo(f"{label:{width}}  {value}")
+        echo_rows(rows)
         return
     from rich.console import Console
     from rich.table import Table

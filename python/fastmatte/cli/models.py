@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from fastmatte.cli import printable
+from fastmatte.cli.tables import echo_rows
 
 if TYPE_CHECKING:
     from fastmatte.models import KnownModel
@@ -124,12 +125,7 @@ def _cells(model: KnownModel) -> tuple[str, ...]:
 
 def _print(lines: list[list[str]]) -> None:
     if not sys.stdout.isatty():
-        # A file or a pipe has no width: a script wants one line a row.
-        texts = [list(HEADINGS), *lines]
-        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-        for words in texts:
-            padded = (f"{word:{width}}" for word, width in zip(words, widths, strict=True))
-            click.echo("  ".join(padded).rstrip())
+        echo_rows([HEADINGS, *lines])
         return
     from rich import box
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""The options that every verb with a network has."""
+"""The options that several verbs have."""
 
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 import click
 
 from fastmatte.engines import EngineName, Precision
+from fastmatte.proof import TOLERANCE
 
 if TYPE_CHECKING:
     from fastmatte.arrays import Size
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _group(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Make one decorator of several options, which help lists in this order."""
+
+    def add(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
 def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> Size | None:
@@ -64,84 +76,96 @@ def _tile(
     return int(text)
 
 
-def network_options(function: Function) -> Function:
-    """Add what says how a network is run: family, mode, size, refine, threads, engine and so on."""
-    options = (
-        click.option(
-            "--family", metavar="NAME", help="The network's family, if it is not recognised."
-        ),
-        mode_option,
-        click.option(
-            "--size",
-            callback=_size,
-            metavar="HxW",
-            help="The network's input size, height first, if it takes several.",
-        ),
-        click.option(
-            "--refine",
-            type=click.Choice(["guided", "none"]),
-            default="guided",
-            show_default=True,
-            help="How the network's small alpha becomes as sharp as the photo.",
-        ),
-        click.option(
-            "--threads",
-            type=click.IntRange(1, 1024),
-            metavar="N",
-            help="How many threads may work; one per processor without it.",
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function
+#: How a network is run.
+network_options = _group(
+    click.option("--family", metavar="NAME", help="The network's family, if it is not recognised."),
+    mode_option,
+    click.option(
+        "--size",
+        callback=_size,
+        metavar="HxW",
+        help="The network's input size, height first, if it takes several.",
+    ),
+    click.option(
+        "--refine",
+        type=click.Choice(["guided", "none"]),
+        default="guided",
+        show_default=True,
+        help="How the network's small alpha becomes as sharp as the photo.",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(1, 1024),
+        metavar="N",
+        help="How many threads may work; one per processor without it.",
+    ),
+)
 
-
-def engine_options(function: Function) -> Function:
-    """Add what says what a network is run by: engine and precision."""
-    function = click.option(
-        "--precision",
-        type=click.Choice(get_args(Precision)),
+#: About networks that take a trimap: tiles, and where trimaps come from.
+trimap_options = _group(
+    click.option(
+        "--tile",
+        callback=_tile,
         default="auto",
         show_default=True,
-        help="What it computes in: fp32, unless you ask for less.",
-    )(function)
-    return click.option(
+        metavar="auto|none|SIDE",
+        help="Side of the windows in which networks that take a trimap see large photos; none "
+        "for the whole photo at once, in as much memory as that needs.",
+    ),
+    click.option(
+        "--trimap-from",
+        metavar="PATH",
+        help="A second network, whose alpha makes the trimap where none is given.",
+    ),
+    click.option(
+        "--trimap-radius",
+        type=float,
+        metavar="SHARE",
+        help="Radius of that trimap's unknown band, in parts of the square root of the photo's "
+        "pixels; 0.02 without it.",
+    ),
+)
+
+#: What a network is run by.
+engine_options = _group(
+    click.option(
         "--engine",
         type=click.Choice(get_args(EngineName)),
         default="auto",
         show_default=True,
         help="What runs the network: auto takes the first that is installed and can.",
-    )(function)
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(get_args(Precision)),
+        default="auto",
+        show_default=True,
+        help="What it computes in: fp32, unless you ask for less.",
+    ),
+)
 
+#: All that Matter() takes, by the same names: a verb passes them on as they are, **network.
+matter_options = _group(
+    model_option,
+    click.option(
+        "--commercial-only",
+        is_flag=True,
+        help="Refuse weights that are not known to be free for commercial use.",
+    ),
+    network_options,
+    trimap_options,
+    engine_options,
+)
 
-def trimap_options(function: Function) -> Function:
-    """Add what is about networks that take a trimap: tiles, and where trimaps come from."""
-    options = (
-        click.option(
-            "--tile",
-            callback=_tile,
-            default="auto",
-            show_default=True,
-            metavar="auto|none|SIDE",
-            help="Side of the windows in which networks that take a trimap see large photos; none "
-            "for the whole photo at once, in as much memory as that needs.",
-        ),
-        click.option(
-            "--trimap-from",
-            metavar="PATH",
-            help="A second network, whose alpha makes the trimap where none is given.",
-        ),
-        click.option(
-            "--trimap-radius",
-            type=float,
-            metavar="SHARE",
-            help="Radius of that trimap's unknown band, in parts of the square root of the photo's "
-            "pixels; 0.02 without it.",
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function
+#: What fails a check or a build.
+tolerance_option = click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1),
+    default=TOLERANCE,
+    show_default="1/255",
+    metavar="T",
+    help="The largest mean deviation of a sample that passes, alpha being 0 to 1.",
+)
 
 
 def rate_option(
@@ -181,28 +205,32 @@ smoothing_option = click.option(
 )
 
 
-def scene_options(function: Function) -> Function:
-    """Add what becomes of each frame: what is written, and what is behind."""
-    options = (
-        click.option(
-            "--what",
-            type=click.Choice(["composite", "alpha", "foreground", "cutout"]),
-            help="What to write: a composite, alpha in grey, the subject's true colours, or those "
-            "with transparency.",
-        ),
-        click.option(
-            "--background",
-            metavar="COLOUR|IMAGE|VIDEO|blur[:RADIUS]|green|transparent",
-            help="What to put behind: a colour by name, as #rrggbb or as r,g,b; green, the one "
-            "that keyers expect; an image or a video file; the own background, blurred; or "
-            "nothing.",
-        ),
-        click.option(
-            "--linear-light",
-            is_flag=True,
-            help="Mix a composite's light instead of its levels: soft edges as a lens makes them.",
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
-    return function
+#: For networks that see what is behind.
+plate_option = click.option(
+    "--plate", metavar="IMAGE", help="For networks that need it: the scene without its subject."
+)
+align_option = click.option(
+    "--align", is_flag=True, help="The camera moves: find the plate in each frame."
+)
+
+#: What becomes of each frame: what is written, and what is behind.
+scene_options = _group(
+    click.option(
+        "--what",
+        type=click.Choice(["composite", "alpha", "foreground", "cutout"]),
+        help="What to write: a composite, alpha in grey, the subject's true colours, or those "
+        "with transparency.",
+    ),
+    click.option(
+        "--background",
+        metavar="COLOUR|IMAGE|VIDEO|blur[:RADIUS]|green|transparent",
+        help="What to put behind: a colour by name, as #rrggbb or as r,g,b; green, the one "
+        "that keyers expect; an image or a video file; the own background, blurred; or "
+        "nothing.",
+    ),
+    click.option(
+        "--linear-light",
+        is_flag=True,
+        help="Mix a composite's light instead of its levels: soft edges as a lens makes them.",
+    ),
+)

@@ -14,24 +14,21 @@ import click
 
 from fastmatte.cli import INTERRUPTED
 from fastmatte.cli.colours import asked
-from fastmatte.cli.files import STREAM
+from fastmatte.cli.files import STREAM, read_opaque
 from fastmatte.cli.options import (
-    engine_options,
-    model_option,
-    network_options,
+    align_option,
+    matter_options,
     pixels_option,
+    plate_option,
     rate_option,
     scene_options,
     smoothing_option,
-    trimap_options,
 )
 from fastmatte.cli.progress import frame_progress
 from fastmatte.cli.stopping import stopped_by_ctrl_c
 
 if TYPE_CHECKING:
     from fastmatte.arrays import Image, Size
-    from fastmatte.engines import EngineName, Precision
-    from fastmatte.models.family import Mode
     from fastmatte.video import Sink, Source, Summary
     from fastmatte.video.matting import Between, What
 
@@ -100,11 +97,7 @@ def _frames(
     help="What those between have, with --every: an alpha that goes along with what moves, or the "
     "one before them.",
 )
-@click.option(
-    "--plate",
-    metavar="IMAGE",
-    help="For networks that need it: the scene without its subject.",
-)
+@plate_option
 @click.option(
     "--plate-from",
     callback=_frames,
@@ -112,7 +105,7 @@ def _frames(
     help="Make the plate of the video's own frames: the median of these.",
 )
 @smoothing_option
-@click.option("--align", is_flag=True, help="The camera moves: find the plate in each frame.")
+@align_option
 @click.option(
     "--eight-bit", is_flag=True, help="Take video of more than 8 bits, and write it with 8."
 )
@@ -129,15 +122,7 @@ def _frames(
     help="Standard input is raw frames of rgb24 of this size; without it, a stream of video that "
     "says its size, as yuv4mpegpipe does.",
 )
-@model_option
-@click.option(
-    "--commercial-only",
-    is_flag=True,
-    help="Refuse weights that are not known to be free for commercial use.",
-)
-@network_options
-@trimap_options
-@engine_options
+@matter_options
 @click.option(
     "--resume", is_flag=True, help="Go on with a job that was stopped or killed, where it stopped."
 )
@@ -162,21 +147,10 @@ def video(
     eight_bit: bool,
     rate: Fraction | None,
     raw_size: Size | None,
-    model: str,
-    commercial_only: bool,
-    family: str | None,
-    mode: Mode,
-    size: Size | None,
-    tile: int | Literal["auto", "none"],
-    trimap_from: str | None,
-    trimap_radius: float | None,
-    refine: Literal["guided", "none"],
-    threads: int | None,
-    engine: EngineName,
-    precision: Precision,
     resume: bool,
     overwrite: bool,
     as_json: bool,
+    **network: Any,
 ) -> None:
     """Cut the subject out of a video.
 
@@ -214,20 +188,7 @@ def video(
         from fastmatte.video.raw import RawSink
 
         sink = RawSink(sys.stdout.buffer)
-    matter = fm.Matter(
-        model,
-        family=family,
-        size=size,
-        engine=engine,
-        precision=precision,
-        refine=refine,
-        threads=threads,
-        commercial_only=commercial_only,
-        mode=mode,
-        tile=tile,
-        trimap_from=trimap_from,
-        trimap_radius=trimap_radius,
-    )
+    matter = fm.Matter(**network)
     stop = threading.Event()
     with frame_progress() as bar, stopped_by_ctrl_c(stop):
         summary = fm.video.process(
@@ -283,11 +244,7 @@ def _plate(plate: str | None, frames: tuple[int, int] | None, source: str) -> Im
         from fastmatte.video.plates import plate_from
 
         return plate_from(source, *frames)
-    if plate is None:
-        return None
-    from fastmatte import images
-
-    return images.read(plate).over(images.WHITE)
+    return None if plate is None else read_opaque(plate)
 
 
 def _said(summary: Summary, *, resumable: bool) -> str:

@@ -15,24 +15,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from fastmatte.cli.colours import asked
-from fastmatte.cli.files import STREAM
+from fastmatte.cli.files import STREAM, read_opaque
 from fastmatte.cli.options import (
-    engine_options,
-    model_option,
-    network_options,
+    align_option,
+    matter_options,
     pixels_option,
+    plate_option,
     rate_option,
     scene_options,
     smoothing_option,
-    trimap_options,
 )
 from fastmatte.cli.progress import camera_status
 from fastmatte.cli.stopping import stopped_by_ctrl_c
 
 if TYPE_CHECKING:
-    from fastmatte.arrays import Image, Size
-    from fastmatte.engines import EngineName, Precision
-    from fastmatte.models.family import Mode
+    from fastmatte.arrays import Size
     from fastmatte.video import LiveSummary, Sink
     from fastmatte.video.matting import What
 
@@ -98,22 +95,10 @@ def _print_list(context: click.Context, parameter: click.Parameter, wanted: bool
     metavar="N",
     help="End after so long; with Ctrl-C without it.",
 )
-@click.option(
-    "--plate",
-    metavar="IMAGE",
-    help="For networks that need it: the scene without its subject.",
-)
-@click.option("--align", is_flag=True, help="The camera moves: find the plate in each frame.")
+@plate_option
+@align_option
 @smoothing_option
-@model_option
-@click.option(
-    "--commercial-only",
-    is_flag=True,
-    help="Refuse weights that are not known to be free for commercial use.",
-)
-@network_options
-@trimap_options
-@engine_options
+@matter_options
 @click.option(
     "--list",
     is_flag=True,
@@ -138,19 +123,8 @@ def webcam(
     plate: str | None,
     align: bool,
     smoothing: Literal["auto", "none", "motion_adaptive"],
-    model: str,
-    commercial_only: bool,
-    family: str | None,
-    mode: Mode,
-    size: Size | None,
-    tile: int | Literal["auto", "none"],
-    trimap_from: str | None,
-    trimap_radius: float | None,
-    refine: Literal["guided", "none"],
-    threads: int | None,
-    engine: EngineName,
-    precision: Precision,
     as_json: bool,
+    **network: Any,
 ) -> None:
     """Cut the subject out of what a camera sees, as it happens.
 
@@ -199,20 +173,7 @@ def webcam(
         from fastmatte.video.raw import RawSink
 
         sink = RawSink(sys.stdout.buffer)
-    matter = fm.Matter(
-        model,
-        family=family,
-        size=size,
-        engine=engine,
-        precision=precision,
-        refine=refine,
-        threads=threads,
-        commercial_only=commercial_only,
-        mode=mode,
-        tile=tile,
-        trimap_from=trimap_from,
-        trimap_radius=trimap_radius,
-    )
+    matter = fm.Matter(**network)
     stop = threading.Event()
     with camera_status() as line, stopped_by_ctrl_c(stop), undisturbed():
         summary = fm.video.live(
@@ -224,7 +185,7 @@ def webcam(
             linear_light=linear_light,
             deadline_ms=deadline,
             seconds=seconds,
-            plate=_plate(plate),
+            plate=None if plate is None else read_opaque(plate),
             align=align,
             smoothing=smoothing,
             tell=line.tell,
@@ -237,14 +198,6 @@ def webcam(
         click.echo(json.dumps(document, indent=2))
     else:
         click.echo(_said(summary), err=True)
-
-
-def _plate(path: str | None) -> Image | None:
-    if path is None:
-        return None
-    from fastmatte import images
-
-    return images.read(path).over(images.WHITE)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from time import perf_counter_ns
-from types import TracebackType
 from typing import Literal
 
 import numpy as np
@@ -132,12 +131,7 @@ class Webcam:
     def __enter__(self) -> Webcam:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def latest(self, *, wait_ms: float = 0) -> Matte | None:
