@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -233,6 +234,55 @@ def test_sound_is_cut_with_the_pictures(tmp_path, matter):
     # Where they were, less the second that went.
     drifts = [known[data] - 1 - t for t, data in after if data in known]
     assert np.abs(drifts).max() < 1e-3
+
+
+class Once:
+    """A file as a pipe gives it: nobody can search it."""
+
+    def __init__(self, path):
+        self._data = io.BytesIO(path.read_bytes())
+
+    def read(self, size):
+        return self._data.read(size)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+@pytest.mark.parametrize(("name", "codec"), [("in.mkv", "aac"), ("in.ts", "mp2")])
+def test_a_stream_keeps_what_a_file_does(tmp_path, matter, name, codec, suffix):
+    chapters = [
+        {"id": 1, "start": 0, "end": 500, "time_base": Fraction(1, 1000),
+         "metadata": {"title": "chapter"}}
+    ]  # fmt: skip
+    source = clip(tmp_path / name, 45, tone=codec, metadata={"title": "A talk"}, chapters=chapters)
+    outputs = []
+    for number, given in enumerate((source, fm.video.FileSource(Once(source)))):
+        out = tmp_path / f"out-{number}{suffix}"
+        summary = process(given, out, matter)
+        with av.open(str(out)) as container:
+            said = container.metadata, container.chapters()
+        outputs.append((summary.notes, said, times(out), sound(out)))
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0][3]) > 40
+
+
+def test_where_nobody_wants_sound_nothing_is_kept_of_it(tmp_path, matter):
+    source = clip(tmp_path / "in.mkv", 45, tone="aac")
+    given = fm.video.FileSource(Once(source))
+    assert process(given, f"{tmp_path / 'cut'}/", matter).frames == 45
+    assert given._beside is None
+
+
+def test_a_stream_that_is_stopped_does_not_go_on(tmp_path, matter, short_parts):
+    source = clip(tmp_path / "in.mkv", 60, tone="aac")
+    stop = threading.Event()
+    count = iter(range(100))
+    summary = process(
+        fm.video.FileSource(Once(source)), tmp_path / "out.mp4", matter, stop=stop,
+        advance=lambda _: stop.set() if next(count) == 15 else None,
+    )  # fmt: skip
+    assert summary.interrupted
+    assert 0 < sound(tmp_path / "out.mp4")[-1][0] <= summary.frames / 30
+    assert not jobs.folder_of(tmp_path / "out.mp4").exists()
 
 
 def test_chapters_and_metadata_are_kept(tmp_path, matter):

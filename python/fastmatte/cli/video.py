@@ -221,7 +221,7 @@ def video(
         document: dict[str, Any] = asdict(summary) | {"matter": asdict(matter.info)}
         click.echo(json.dumps(document, indent=2))
     else:
-        click.echo(_said(summary, resumable=isinstance(sink, str)), err=True)
+        click.echo(_said(summary, resumable=isinstance(given, str)), err=True)
     if summary.interrupted:
         raise click.exceptions.Exit(INTERRUPTED)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastmatte.errors import VideoError
+from fastmatte.video.aside import KINDS, Aside
 from fastmatte.video.codecs import Encoding
 from fastmatte.video.encoder import mux_options
 from fastmatte.video.frames import Format
@@ -26,18 +27,18 @@ STALE = (
 STATISTICS = ("BPS", "NUMBER_OF_", "_STATISTICS_")
 #: What sound becomes where it cannot stay as it is.
 SOUND = {"webm": "libopus", "mp4": "aac", "mov": "aac", "matroska": "flac"}
-KINDS = {"audio": "sound", "subtitle": "subtitles"}
 
 
 @dataclass
 class Kept:
     """What of the source's other streams comes along.
 
-    start: seconds of the source that become 0.
-    end:   seconds of the result after which nothing of them is kept; None for all.
+    source: where they are; None where there are none.
+    start:  seconds of the source that become 0.
+    end:    seconds of the result after which nothing of them is kept; None for all.
     """
 
-    source: Path | None
+    source: Path | Aside | None
     start: Fraction = Fraction(0)
     end: Fraction | None = None
     notes: list[str] = field(default_factory=list)
@@ -52,7 +53,7 @@ def join(
     if not encoding.kind.absolute:
         # The index to the front, so that a player on the network can begin at once.
         options["movflags"] = "+faststart"
-    source = None if kept.source is None else open_input(kept.source)
+    source = open_input(kept.source) if isinstance(kept.source, Path) else kept.source
     try:
         with (
             av.open(f"file:{folder / parts[0].file}") as template,

@@ -8,7 +8,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -122,10 +122,11 @@ def process(
                   an interrupted job at the beginning.
     stop:         set it to end early; what is done so far is then written.
 
-    Sound and subtitles are copied as they are where the file can hold them; chapters, metadata,
-    times (variable rates too), colour tags and the pixel's aspect are kept, and sideways pictures
-    are turned upright. The result takes its place when it is whole. Until then its parts lie in
-    a hidden folder beside it, from which a job that was stopped, or killed, goes on with resume.
+    Sound and subtitles are copied as they are where the file can hold them, those of a stream too,
+    which is read once; chapters, metadata, times (variable rates too), colour tags and the pixel's
+    aspect are kept, and sideways pictures are turned upright. The result takes its place when it is
+    whole. Until then its parts lie in a hidden folder beside it, from which a job that was stopped,
+    or killed, goes on with resume.
 
     Raises ValueError and TypeError for bad arguments, FileExistsError, VideoError for what cannot
     be read or written, saying in which stage, and OSError.
@@ -233,17 +234,10 @@ def _into_images(
     if not resume or not sink.folder.is_dir():
         sink.require_free()
     opened = _opened(source, plan, start, end, rate, progress)
-    try:
+    with _left(sink.folder, job), closing(opened):
         sink.begin(job, progress, plan.every)
         outcome, notes, stages, slowest = _run(opened, sink, matter, plan, progress, watch)
-    except VideoError as error:
-        raise _with_hint(error, sink.folder, job) from error
-    except BaseException:
-        _forget_empty(sink.folder, job)
-        raise
-    finally:
-        opened.close()
-    if not outcome.interrupted:
+    if not (outcome.interrupted and _goes_on(job)):
         shutil.rmtree(sink.folder, ignore_errors=True)
     return _summary(str(target), outcome, notes, stages, slowest, progress.frames)
 
@@ -274,32 +268,25 @@ def _into_file(
     job["encoding"] = [encoding.encoder, encoding.pixel_format, encoding.options]
     progress = resumed(folder, job) if resume else Progress()
     opened = _opened(source, plan, start, end, rate, progress)
-    try:
-        sink = Segments(folder, encoding, opened.format, job, progress=progress, stride=plan.every)
-        outcome, notes, stages, slowest = _run(opened, sink, matter, plan, progress, watch)
-        if isinstance(opened, FileSource) and opened is source and opened.has_sound:
-            notes.append("what comes by standard input is read once: its sound is left out")
-    except VideoError as error:
-        raise _with_hint(error, folder, job) from error
-    except BaseException:
-        _forget_empty(folder, job)
-        raise
-    finally:
-        opened.close()
     base = opened.format.time_base
-    kept = Kept(None)
-    if sink.parts:
-        if isinstance(opened, FileSource) and isinstance(source, str | Path):
-            kept = Kept(Path(source), opened.offset * base)
-            if outcome.interrupted or end is not None:
+    with ExitStack() as stack:
+        stack.enter_context(_left(folder, job))
+        stack.enter_context(closing(opened))
+        sink = Segments(folder, encoding, opened.format, job, progress=progress, stride=plan.every)
+        kept = Kept(None)
+        if isinstance(opened, FileSource):
+            beside = opened.path or stack.enter_context(closing(opened.lay_aside(folder)))
+            kept = Kept(beside, opened.offset * base)
+        outcome, notes, stages, slowest = _run(opened, sink, matter, plan, progress, watch)
+        if sink.parts:
+            if outcome.interrupted or (isinstance(opened, FileSource) and opened.has_end):
                 kept.end = sink.parts[-1].end * base
-        try:
-            with images.replacing(target, overwrite=overwrite or resume) as temporary:
-                join(sink.parts, folder, Path(temporary.name), encoding, opened.format, kept)
-        except pyav().error.FFmpegError as error:
-            told = VideoError(f"joining the parts: {error}")
-            raise _with_hint(told, folder, job) from error
-    if not outcome.interrupted:
+            try:
+                with images.replacing(target, overwrite=overwrite or resume) as temporary:
+                    join(sink.parts, folder, Path(temporary.name), encoding, opened.format, kept)
+            except pyav().error.FFmpegError as error:
+                raise VideoError(f"joining the parts: {error}") from error
+    if not (outcome.interrupted and _goes_on(job)):
         shutil.rmtree(folder, ignore_errors=True)
     notes = [*notes, *kept.notes]
     written = str(target) if sink.parts else None
@@ -470,20 +457,24 @@ def _refuse_same(source: object, target: Path) -> None:
         raise ValueError(f"output: expected another file than the source, got {target}")
 
 
-def _forget_empty(folder: Path, job: Mapping[str, Any]) -> int:
-    """Return how many frames a job can go on from; where there are none, leave nothing behind."""
-    frames = resumed(folder, job).frames
-    if not frames:
-        shutil.rmtree(folder, ignore_errors=True)
-    return frames
+@contextmanager
+def _left(folder: Path, job: Mapping[str, Any]) -> Iterator[None]:
+    """Say what is left to go on with where something fails; leave nothing where nothing is."""
+    try:
+        yield
+    except BaseException as error:
+        frames = resumed(folder, job).frames
+        if not frames:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif isinstance(error, VideoError):
+            hint = "; --resume (resume=True) goes on from there" if _goes_on(job) else ""
+            raise VideoError(
+                f"{error}. {frames} frames are done and can be played, in {folder} or beside "
+                f"it{hint}"
+            ) from error
+        raise
 
 
-def _with_hint(error: VideoError, folder: Path, job: Mapping[str, Any]) -> VideoError:
-    """Add what is left to go on with."""
-    frames = _forget_empty(folder, job)
-    if not frames:
-        return error
-    return VideoError(
-        f"{error}. {frames} frames are done and can be played, in {folder} or beside it; --resume "
-        "(resume=True) goes on from there"
-    )
+def _goes_on(job: Mapping[str, Any]) -> bool:
+    """Tell whether a job's source can be read again."""
+    return job["source"] is not None

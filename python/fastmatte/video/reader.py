@@ -13,6 +13,7 @@ import numpy as np
 from fastmatte._core import MAX_PIXELS
 from fastmatte.arrays import Image, Size
 from fastmatte.errors import VideoError
+from fastmatte.video.aside import KINDS, Aside
 from fastmatte.video.colour import ToRgb, require_eight_bits
 from fastmatte.video.fields import Deinterlacer
 from fastmatte.video.frames import ColourTags, Format, Frame, Pool
@@ -49,8 +50,12 @@ class FileSource:
         self.notes: list[str] = []
         self._after = after
         self._index = index
+        #: None for a stream, which can be read only once.
+        self.path = Path(file) if isinstance(file, str | Path) else None
         self._file = file
         self._container = open_input(file)
+        # Where others of a stream's packets go: none that come before the first frame may be lost.
+        self._beside: list[Any] | Aside | None = []
         try:
             self._stream = self._pictures()
             self._to_rgb = ToRgb()
@@ -85,6 +90,8 @@ class FileSource:
 
     def read(self, pool: Pool) -> Frame | None:
         """Return the next frame; None at the end."""
+        if not isinstance(self._beside, Aside):
+            self._beside = None
         raw = self._first if self._first is not None else next(self._decoded, None)
         self._first = None
         if raw is None:
@@ -110,13 +117,26 @@ class FileSource:
         return frame
 
     @property
-    def has_sound(self) -> bool:
-        """Whether there is any besides the pictures."""
-        return bool(self._container.streams.audio)
+    def has_end(self) -> bool:
+        """Whether frames end before the file does."""
+        return self._end is not None
+
+    def lay_aside(self, folder: Path) -> Aside:
+        """Keep in a folder what comes beside the pictures of a stream; the caller closes it.
+
+        To be called before the first frame is read, for nothing of it comes again.
+        """
+        early, aside = self._beside, Aside(self._container, folder)
+        assert not isinstance(early, Aside)
+        for packet in early or ():
+            aside.append(packet)
+        self._beside = aside
+        return aside
 
     def close(self) -> None:
-        """Close the file."""
-        self._container.close()
+        """Close the file; what was laid aside of it stays."""
+        if not isinstance(self._beside, Aside):
+            self._container.close()
 
     def _in_time(self) -> Iterator[Any]:
         """Yield the decoded frames that are asked for, each with a pts above the one before."""
@@ -177,13 +197,20 @@ class FileSource:
     def _frames(self) -> Iterator[Any]:
         """Yield what can be decoded, and count what cannot."""
         av = pyav()
-        packets = self._container.demux(self._stream)
+        wanted = [self._stream]
+        if self.path is None:
+            wanted += [s for s in self._container.streams if s.type in KINDS]
+        packets = self._container.demux(wanted)
         while True:
             try:
                 packet = next(packets, None)
             except av.error.FFmpegError as error:
                 self._note(f"the file is broken or cut short: {_said(error)}")
                 packet = None
+            if packet is not None and packet.stream_index != self._stream.index:
+                if packet.size and self._beside is not None:
+                    self._beside.append(packet)
+                continue
             try:
                 yield from self._stream.decode(packet)
             except av.error.EOFError:
