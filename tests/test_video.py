@@ -442,7 +442,7 @@ def test_an_image_behind_and_what_is_neither(tmp_path, matter):
     assert pictures(tmp_path / "out.mp4")[0][20, 2, 2] > 150
     process(source, tmp_path / "blur.mp4", matter, background=fm.Blur(5))
     (tmp_path / "neither.txt").write_text("nothing to see")
-    with pytest.raises(fm.VideoError, match=r"neither an image .* nor a video"):
+    with pytest.raises(fm.VideoError, match=r"no image .*, and as a video: .* no video"):
         process(source, tmp_path / "no.mp4", matter, background=tmp_path / "neither.txt")
     with pytest.raises(FileNotFoundError):
         process(source, tmp_path / "no.mp4", matter, background="gone.png")
@@ -551,6 +551,16 @@ def test_more_than_eight_bits_are_refused_in_words(tmp_path, matter):
         process(hdr, tmp_path / "no.mp4", matter)
 
 
+def test_more_bits_in_the_middle_are_refused_too(tmp_path, matter):
+    clip(tmp_path / "a.ts", 5)
+    clip(tmp_path / "b.ts", 5, pixel_format="yuv420p10le")
+    source = tmp_path / "in.ts"
+    source.write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
+    with pytest.raises(fm.VideoError, match=r"reading, frame 5: .*in.ts: the video is 10 bits"):
+        process(source, tmp_path / "out.mp4", matter)
+    assert process(source, tmp_path / "out.mp4", matter, eight_bit=True).frames == 10
+
+
 def test_transparency_that_comes_in_is_said_to_be_left_out(tmp_path, matter):
     source = clip(tmp_path / "in.mkv", 3, codec="ffv1", pixel_format="bgra")
     summary = process(source, tmp_path / "out.mp4", matter)
@@ -623,6 +633,27 @@ def test_the_same_file_in_and_out(tmp_path, matter, video):
         with pytest.raises(ValueError, match="expected another file than the source"):
             process(source, out, matter, overwrite=True)
     assert source.read_bytes() == before
+
+
+def test_the_background_is_not_replaced(tmp_path, matter):
+    source, behind = clip(tmp_path / "in.mp4", 3), clip(tmp_path / "behind.mp4", 3)
+    with pytest.raises(ValueError, match="expected another file than the background"):
+        process(source, behind, matter, background=behind, overwrite=True)
+
+
+def test_a_file_without_a_suffix_may_be_a_video(tmp_path, matter):
+    source = clip(tmp_path / "in.mkv", 3).rename(tmp_path / "in")
+    assert process(source, tmp_path / "out.mp4", matter).frames == 3
+    (tmp_path / "broken.png").write_text("no picture")
+    with pytest.raises(fm.VideoError, match=r"broken.png: not an image"):
+        process(tmp_path / "broken.png", tmp_path / "no.mp4", matter)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_with_a_name_is_refused_in_words(tmp_path, matter):
+    os.mkfifo(tmp_path / "in.mkv")
+    with pytest.raises(fm.VideoError, match="a pipe can be read once: give it as standard input"):
+        process(tmp_path / "in.mkv", tmp_path / "out.mp4", matter)
 
 
 def test_what_is_there_stays(tmp_path, matter):
@@ -1036,6 +1067,20 @@ def test_a_full_disk_leaves_parts_that_play(tmp_path, graph):
     assert len(times(out)) == 60
 
 
+def test_a_whole_part_stays_where_there_is_no_place_to_say_so(tmp_path, matter, short_parts):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    source = clip(tmp_path / "in.mp4", 25)
+    out = tmp_path / "out.mp4"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.np, "savez", full)
+        with pytest.raises(fm.VideoError, match="What was done is whole and can be"):
+            process(source, out, matter)
+    assert [len(times(p)) for p in jobs.folder_of(out).glob("part-*")] == [10]
+    assert process(source, out, matter, resume=True).frames == 25
+
+
 # --- images and pipes ----------------------------------------------------------------------------
 
 
@@ -1103,6 +1148,29 @@ def test_a_stream_of_video_on_standard_input(tmp_path, graph):
     assert len(output) == 6 * 48 * 64
 
 
+def test_an_index_that_comes_last_is_no_good_in_a_pipe(tmp_path):
+    # Larger than what FFmpeg reads ahead.
+    source = clip(tmp_path / "in.mp4", 30, size=(480, 640), codec="mjpeg", pixel_format="yuvj420p")
+    with pytest.raises(fm.VideoError, match="a pipe needs a file whose index comes first"):
+        fm.video.FileSource(Once(source))
+
+
+def test_streams_that_are_closed(tmp_path, graph):
+    """As by a shell's >&- and <&-."""
+    source = clip(tmp_path / "in.mp4", 3)
+    for given, closed, message in (
+        (source, 1, b"standard output is closed"),
+        ("-", 0, b"standard input is closed"),
+    ):
+        run = child(
+            graph("modnet"), given, "-o", "-", "--what", "alpha",
+            preexec_fn=lambda closed=closed: os.close(closed),
+        )  # fmt: skip
+        _, errors = run.communicate(timeout=60)
+        assert run.returncode == 2, errors
+        assert message in errors
+
+
 def test_a_reader_that_is_gone_ends_it(tmp_path, graph):
     source = clip(tmp_path / "in.mp4", 60, size=(240, 320))
     run = child(graph("modnet"), source, "-o", "-", "--what", "alpha")
@@ -1125,6 +1193,9 @@ def test_a_plate_is_the_median_of_frames(tmp_path):
     assert np.abs(found - expected).max() <= 1
     with pytest.raises(fm.VideoError, match="ends before frame 20"):
         plate_from(source, 0, 20)
+    for index in range(2, 7):
+        PIL.Image.fromarray(picture(index)).save(tmp_path / f"{index}.png")
+    assert (plate_from(tmp_path / "%d.png", 0, 4) == found).all()
 
 
 def test_networks_with_a_plate(tmp_path, graph, video):

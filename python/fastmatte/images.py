@@ -520,7 +520,7 @@ def refuse_occupied(path: Path, *, overwrite: bool) -> None:
     """Raise FileExistsError where path must not be written."""
     if path.is_file():
         if not overwrite:
-            raise FileExistsError(17, "exists already", str(path))
+            raise FileExistsError(17, "exists already; --overwrite replaces it", str(path))
     elif path.exists():
         # A device or a pipe would be replaced by a file, which nobody means.
         raise FileExistsError(17, "exists and is not a file", str(path))

@@ -30,6 +30,8 @@ from fastmatte.cli.files import (
     named,
     output_folder,
     read_opaque,
+    standard_input,
+    standard_output,
     targets,
 )
 from fastmatte.cli.options import matter_options
@@ -174,8 +176,8 @@ def cut(
     goals = targets(sources, output, naming)
     if None in goals and as_json:
         raise click.UsageError("--json and the result would both go to standard output: use -o")
-    if None in goals and sys.stdout.isatty():
-        raise click.UsageError("the result would fill the terminal: name a file with -o")
+    if None in goals:
+        standard_output("result")
 
     behind = None if background is None else background_of(background)
     make = _maker(what, behind, linear_light=linear_light)
@@ -362,8 +364,6 @@ class Cutter:
             raise
         except (FastmatteError, ValueError, OSError, MemoryError) as error:
             outcome.error = one_line(reason(error).removeprefix(f"{source}: "))
-            if isinstance(error, FileExistsError) and goal is not None and goal.is_file():
-                outcome.error += "; --overwrite replaces it"
         outcome.milliseconds = round(1e3 * (perf_counter() - start), 3)
         return outcome
 
@@ -382,7 +382,7 @@ class Cutter:
             # Said before the work is done; write() makes sure again after it.
             images.refuse_occupied(goal, overwrite=self._overwrite)
         if source.path is None:
-            photo = images.read(BytesIO(sys.stdin.buffer.read()))
+            photo = images.read(BytesIO(standard_input().read()))
         else:
             photo = images.read(source.path)
         outcome.size = photo.size

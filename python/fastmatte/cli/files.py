@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import click
 
@@ -220,6 +221,25 @@ def _refuse_collisions(sources: list[Source], found: list[Path | None]) -> None:
                 "cut them one after the other, or from folders of their own"
             )
         writers[real] = source
+
+
+def standard_output(what: str, instead: str = "name a file with -o") -> BinaryIO:
+    """Return standard output for bytes.
+
+    Raises click.UsageError, which says what they are and what to do instead, for a terminal.
+    """
+    if sys.stdout is None:
+        raise click.UsageError(f"standard output is closed, where the {what} would go")
+    if sys.stdout.isatty():
+        raise click.UsageError(f"the {what} would fill the terminal: {instead}")
+    return sys.stdout.buffer
+
+
+def standard_input() -> BinaryIO:
+    """Return standard input for bytes."""
+    if sys.stdin is None:
+        raise click.UsageError("standard input is closed")
+    return sys.stdin.buffer
 
 
 def make_folder(path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import threading
 from dataclasses import asdict
 from fractions import Fraction
@@ -14,7 +13,7 @@ import click
 
 from fastmatte.cli import INTERRUPTED
 from fastmatte.cli.colours import asked
-from fastmatte.cli.files import STREAM, read_opaque
+from fastmatte.cli.files import STREAM, read_opaque, standard_input, standard_output
 from fastmatte.cli.options import (
     align_option,
     matter_options,
@@ -175,8 +174,7 @@ def video(
         raise click.UsageError("--raw-size is about standard input: give - as IN")
     if output == STREAM and as_json:
         raise click.UsageError("--json and the frames would both go to standard output")
-    if output == STREAM and sys.stdout.isatty():
-        raise click.UsageError("the frames would fill the terminal: name a file with -o")
+    pipe = standard_output("frames") if output == STREAM else None
     if plate_from is not None and source == STREAM:
         raise click.UsageError("--plate-from reads IN twice: give a file")
     # What is wrong with files is said before a network is loaded.
@@ -184,10 +182,10 @@ def video(
 
     given = _source(source, raw_size, rate, eight_bit=eight_bit or what == "alpha")
     sink: str | Sink = output
-    if output == STREAM:
+    if pipe is not None:
         from fastmatte.video.raw import RawSink
 
-        sink = RawSink(sys.stdout.buffer)
+        sink = RawSink(pipe)
     matter = fm.Matter(**network)
     stop = threading.Event()
     with frame_progress() as bar, stopped_by_ctrl_c(stop):
@@ -235,8 +233,8 @@ def _source(
     from fastmatte.video.raw import RawSource
 
     if raw_size is not None:
-        return RawSource(sys.stdin.buffer, raw_size, rate or Fraction(30))
-    return FileSource(sys.stdin.buffer, eight_bit=eight_bit)
+        return RawSource(standard_input(), raw_size, rate or Fraction(30))
+    return FileSource(standard_input(), eight_bit=eight_bit)
 
 
 def _plate(plate: str | None, frames: tuple[int, int] | None, source: str) -> Image | None:

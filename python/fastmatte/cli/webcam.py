@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from fastmatte.cli.colours import asked
-from fastmatte.cli.files import STREAM, read_opaque
+from fastmatte.cli.files import STREAM, read_opaque, standard_output
 from fastmatte.cli.options import (
     align_option,
     matter_options,
@@ -150,8 +150,7 @@ def webcam(
         raise click.UsageError("--to and -o both say where it goes: leave one out")
     if output is not None and as_json:
         raise click.UsageError("--json and the frames would both go to standard output")
-    if output is not None and sys.stdout.isatty():
-        raise click.UsageError("the frames would fill the terminal: send them on with |")
+    pipe = None if output is None else standard_output("frames", "send them on with |")
     # What is wrong with cameras is said before a network is loaded.
     import fastmatte as fm
 
@@ -169,10 +168,10 @@ def webcam(
     sink: Sink | None = None
     if to is not None:
         sink = fm.video.VirtualCamera(None if to == FIRST else to, camera_rate or Fraction(30))
-    elif output is not None:
+    elif pipe is not None:
         from fastmatte.video.raw import RawSink
 
-        sink = RawSink(sys.stdout.buffer)
+        sink = RawSink(pipe)
     matter = fm.Matter(**network)
     stop = threading.Event()
     with camera_status() as line, stopped_by_ctrl_c(stop), undisturbed():

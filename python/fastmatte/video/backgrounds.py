@@ -164,6 +164,4 @@ def scene_of(background: Background | str | Path, size: Size, *, eight_bit: bool
         try:
             return Moving(path, eight_bit=eight_bit)
         except VideoError as error:
-            raise VideoError(
-                f"{path}: neither an image ({no_image}) nor a video ({error})"
-            ) from error
+            raise VideoError(f"{path}: no image ({no_image}), and as a video: {error}") from error

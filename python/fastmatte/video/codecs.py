@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,9 @@ def _vp9(encoder: str, quality: int) -> dict[str, str]:
 
 
 def _av1(encoder: str, quality: int) -> dict[str, str]:
+    if encoder == "libsvtav1":
+        # As x265's lines: it has no other way to be told.
+        os.environ.setdefault("SVT_LOG", "1")
     speed = {"libsvtav1": ("preset", "10"), "libaom-av1": ("cpu-used", "8")}.get(encoder)
     return {"crf": str(quality), **({} if speed is None else {speed[0]: speed[1]})}
 

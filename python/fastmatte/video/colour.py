@@ -166,14 +166,14 @@ class FromRgb:
         return padded
 
 
-def require_eight_bits(bits: int, tags: ColourTags, *, allowed: bool) -> None:
+def require_eight_bits(bits: int, tags: ColourTags, name: str, *, allowed: bool) -> None:
     """Raise VideoError for more than 8 bits or for HDR, unless it was allowed to lose them."""
     if allowed or (bits <= 8 and tags.transfer not in HDR_TRANSFERS):
         return
     what = "HDR" if tags.transfer in HDR_TRANSFERS else f"{bits} bits a channel"
     raise VideoError(
-        f"the video is {what}, and results have 8 bits: --eight-bit (eight_bit=True) writes it "
-        "with 8, its colour tags kept; an alpha alone loses nothing"
+        f"{name}: the video is {what}, and results have 8 bits: --eight-bit (eight_bit=True) "
+        "writes it with 8, its colour tags kept; an alpha alone loses nothing"
     )
 
 

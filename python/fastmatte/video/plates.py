@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ from fastmatte.arrays import Image
 from fastmatte.errors import VideoError
 from fastmatte.video.frames import Pool
 from fastmatte.video.reader import FileSource
+from fastmatte.video.sequence import ImageSource, is_sequence
 
 #: Frames that a median is taken of: more hardly change it, and all are in memory at once.
 MOST = 31
+#: Of images, whose times nobody asks for here.
+RATE = Fraction(30)
 
 
 def plate_from(source: str | Path, first: int, last: int) -> Image:
@@ -26,7 +30,8 @@ def plate_from(source: str | Path, first: int, last: int) -> Image:
     wanted = set(np.linspace(first, last, min(MOST, last - first + 1)).round().astype(int).tolist())
     found = []
     pool = Pool()
-    video = FileSource(source, eight_bit=True)
+    path = Path(source)
+    video = ImageSource(path, RATE) if is_sequence(path) else FileSource(path, eight_bit=True)
     try:
         while (frame := video.read(pool)) is not None and frame.index <= last:
             if frame.index in wanted:

@@ -259,7 +259,8 @@ def _into_file(
     from fastmatte import images
 
     folder = folder_of(target)
-    _refuse_same(source, target)
+    _refuse_same(target, "source", source)
+    _refuse_same(target, "background", plan.background)
     images.refuse_occupied(target, overwrite=overwrite or (resume and folder.is_dir()))
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
@@ -450,11 +451,11 @@ def _identity(thing: object) -> object:
     return None if thing is None else repr(thing)
 
 
-def _refuse_same(source: object, target: Path) -> None:
-    if not isinstance(source, str | Path) or not target.exists() or not Path(source).exists():
+def _refuse_same(target: Path, name: str, other: object) -> None:
+    if not isinstance(other, str | Path) or not target.exists() or not Path(other).exists():
         return
-    if target.samefile(source):
-        raise ValueError(f"output: expected another file than the source, got {target}")
+    if target.samefile(other):
+        raise ValueError(f"output: expected another file than the {name}, got {target}")
 
 
 @contextmanager
@@ -464,13 +465,15 @@ def _left(folder: Path, job: Mapping[str, Any]) -> Iterator[None]:
         yield
     except BaseException as error:
         frames = resumed(folder, job).frames
-        if not frames:
+        # A part may be whole and not on record: on a full disk there was no place to say so.
+        if not frames and not any(folder.glob("part-*")):
             shutil.rmtree(folder, ignore_errors=True)
         elif isinstance(error, VideoError):
-            hint = "; --resume (resume=True) goes on from there" if _goes_on(job) else ""
+            done = f"{frames} frames are done" if frames else "What was done is whole"
+            goes_on = frames and _goes_on(job)
+            hint = "; --resume (resume=True) goes on from there" if goes_on else ""
             raise VideoError(
-                f"{error}. {frames} frames are done and can be played, in {folder} or beside "
-                f"it{hint}"
+                f"{error}. {done} and can be played, in {folder} or beside it{hint}"
             ) from error
         raise
 

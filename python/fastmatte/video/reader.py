@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from io import BufferedReader
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ class FileSource:
         try:
             self._stream = self._pictures()
             self._to_rgb = ToRgb()
+            self._eight_bit = eight_bit
+            self._kind: tuple[str, int] | None = None
             self._broken = 0
             self._rotation = 0
             self._turn = (0, False)
@@ -78,7 +81,7 @@ class FileSource:
             self.format = self._format_of(self._first)
             if any(component.is_alpha for component in self._first.format.components):
                 self._note("its own transparency is left out")
-            require_eight_bits(_bits_of(self._first), self.format.colour, allowed=eight_bit)
+            self._require_eight_bits(self._first)
         except BaseException:
             self._container.close()
             raise
@@ -97,6 +100,7 @@ class FileSource:
         if raw is None:
             self._conclude()
             return None
+        self._require_eight_bits(raw)
         if raw.rotation != self._rotation:
             self._rotation, self._turn = raw.rotation, _turn_of(raw)
         turn = self._turn
@@ -235,13 +239,23 @@ class FileSource:
             if missing > 0.5 + 2 / float(self.format.rate):
                 self._note(f"the file is cut short: its last {missing:.1f} s have no frames")
 
+    def _require_eight_bits(self, raw: Any) -> None:
+        """Look at frames that are of another kind than the one before: it may change on the way."""
+        kind = raw.format.name, raw.color_trc
+        if kind != self._kind:
+            self._kind = kind
+            bits = max(int(component.bits) for component in raw.format.components)
+            require_eight_bits(bits, _tags_of(raw), self.name, allowed=self._eight_bit)
+
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
 
     def _why_empty(self, start: float | None, end: float | None) -> str:
         if self._last is None:
-            return "no frame of its video stream can be decoded"
+            late = self.path is None and "mp4" in self._container.format.name
+            hint = "; a pipe needs a file whose index comes first: give the file" if late else ""
+            return f"no frame of its video stream can be decoded{hint}"
         return f"no frame lies between {start or 0:g} s and {'its end' if end is None else end}"
 
     def _step(self) -> int:
@@ -291,10 +305,14 @@ def open_input(file: Any, format: str | None = None) -> Any:
     name = str(file) if isinstance(file, str | Path) else "standard input"
     if isinstance(file, str | Path):
         # A plain path, whatever it looks like: no pattern, no protocol of FFmpeg's.
+        if Path(file).is_fifo():
+            raise VideoError(f"{name}: a pipe can be read once: give it as standard input, -")
         with open(file, "rb") as probe:
             if not probe.read(1):
                 raise VideoError(f"{name}: the file is empty")
         file = f"file:{file}"
+    elif isinstance(file, BufferedReader) and not file.peek(1):
+        raise VideoError(f"{name}: it is empty")
     try:
         return av.open(file, format=format, metadata_errors="replace")
     except av.error.FFmpegError as error:
@@ -322,10 +340,6 @@ def _rate_of(stream: Any) -> Fraction:
         if rate:
             return Fraction(rate)
     return Fraction(25)
-
-
-def _bits_of(raw: Any) -> int:
-    return max(int(component.bits) for component in raw.format.components)
 
 
 def _tags_of(raw: Any) -> ColourTags:

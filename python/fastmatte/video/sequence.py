@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from fastmatte.arrays import Image
 from fastmatte.errors import ImageError, VideoError
 from fastmatte.video.frames import Format, Frame, Pool
 from fastmatte.video.jobs import Part, Progress, Record, checkpoint_of, folder_of
+
+if TYPE_CHECKING:
+    from fastmatte.images import Photo
 
 #: A number in a name, as printf and FFmpeg write it.
 NUMBER = re.compile(r"%(0?)(\d*)d")
@@ -28,12 +31,17 @@ WORKERS = min(4, os.cpu_count() or 1)
 
 
 def is_sequence(path: Path) -> bool:
-    """Tell whether a path means images rather than a video: a folder, a pattern, or an image."""
+    """Tell whether a path means images rather than a video: a folder, a pattern, or an image.
+
+    A folder that is not there yet has no suffix. A file that has none may be anything.
+    """
     from fastmatte import images
 
     if path.is_dir() or NUMBER.search(path.name):
         return True
-    return not path.suffix or path.suffix.lower() in images.WRITABLE_SUFFIXES
+    if not path.suffix:
+        return not path.exists()
+    return path.suffix.lower() in images.WRITABLE_SUFFIXES
 
 
 class ImageSource:
@@ -50,8 +58,6 @@ class ImageSource:
         end: float | None = None,
         progress: Progress | None = None,
     ) -> None:
-        from fastmatte import images
-
         self.notes: list[str] = []
         files = _files_of(path)
         first = ceil((start or 0) * rate)
@@ -61,11 +67,9 @@ class ImageSource:
             raise VideoError(f"{path}: no images there")
         self._index = 0 if progress is None else progress.frames
         self._files = deque(files[self._index :])
-        self._read = images.read
         self._pool = ThreadPoolExecutor(WORKERS)
-        self._coming: deque[tuple[Path, Future[images.Photo]]] = deque()
-        size = images.read(files[0]).size
-        self.format = Format(size, 1 / rate, rate, len(files))
+        self._coming: deque[tuple[Path, Future[Photo]]] = deque()
+        self.format = Format(self._read(files[0]).size, 1 / rate, rate, len(files))
 
     def read(self, pool: Pool) -> Frame | None:
         """Return the next image; None after the last."""
@@ -75,10 +79,7 @@ class ImageSource:
         if not self._coming:
             return None
         path, future = self._coming.popleft()
-        try:
-            photo = future.result()
-        except ImageError as error:
-            raise VideoError(f"{path}: {error}") from error
+        photo = future.result()
         if photo.size != self.format.size:
             raise VideoError(
                 f"{path}: expected the first image's size, {self.format.size}, got {photo.size}"
@@ -92,6 +93,14 @@ class ImageSource:
     def close(self) -> None:
         """Read no further."""
         self._pool.shutdown(cancel_futures=True)
+
+    def _read(self, path: Path) -> Photo:
+        from fastmatte import images
+
+        try:
+            return images.read(path)
+        except ImageError as error:
+            raise VideoError(f"{path}: {error}") from error
 
 
 def _files_of(path: Path) -> list[Path]:
