@@ -121,6 +121,28 @@ def test_a_network_that_fails_ahead_is_told_of_in_its_turn(tmp_path, graph, monk
     assert not any(t.name.startswith("fastmatte") for t in threading.enumerate())
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to threads here")
+def test_nothing_is_closed_that_is_in_use(tmp_path, matter):
+    """A second Ctrl-C comes while the reader still reads."""
+    source, stop = fm.video.FileSource(clip(tmp_path / "in.mp4", 20)), threading.Event()
+    read, close, seen = source.read, source.close, []
+
+    def reading(pool):
+        frame = read(pool)
+        if frame.index == 10:
+            stop.set()
+            time.sleep(0.1)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(0.1)
+            seen.append("read")
+        return frame
+
+    source.read, source.close = reading, lambda: (seen.append("closed"), close())
+    with pytest.raises(KeyboardInterrupt):
+        process(source, tmp_path / "out.mp4", matter, stop=stop)
+    assert seen[:2] == ["read", "closed"]
+
+
 def test_variable_rates_keep_every_time(tmp_path, matter):
     moments = [0, 40, 45, 130, 131, 500, 533, 900, 1000, 1400]
     source = clip(tmp_path / "in.mkv", times=moments, time_base=Fraction(1, 1000))

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def stopped_by_ctrl_c(stop: threading.Event) -> Iterator[None]:
-    """Let the first Ctrl-C end the result in good order, the second end the program."""
+    """Let the first Ctrl-C end the result in good order, the second the program, a third now."""
 
     def end(number: int, frame: object) -> None:
         if stop.is_set():
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             raise KeyboardInterrupt
         stop.set()
 

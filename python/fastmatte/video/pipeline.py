@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from time import perf_counter, perf_counter_ns
 from typing import Generic, Protocol, TypeVar
@@ -160,14 +160,12 @@ def run(
             fail("writing", index, error)
 
     started = perf_counter()
-    threads = [
-        threading.Thread(target=target, name=f"fastmatte-{target.__name__}", daemon=True)
-        for target in (read, write)
-    ]
+    executor = ThreadPoolExecutor(2, thread_name_prefix="fastmatte-video")
+    others: list[Future[None]] = []
     index = 0
     try:
-        for thread in threads:
-            thread.start()
+        others += [executor.submit(read), executor.submit(write)]
+        executor.shutdown(wait=False)
         try:
             while not stop.is_set() and (frame := incoming.get()) is not None:
                 index = frame.index
@@ -184,8 +182,7 @@ def run(
             fail("matting", index, error)
         incoming.drop()
         outgoing.end()
-        for thread in threads:
-            thread.join()
+        wait(others)
         if not failures:
             try:
                 sink.finish()
@@ -197,6 +194,8 @@ def run(
     finally:
         incoming.drop()
         outgoing.drop()
+        # A second Ctrl-C may have ended the wait for them, and nothing is closed that is in use.
+        wait(others)
         source.close()
     return Outcome(written, perf_counter() - started, stop.is_set(), clock.stats())
 
