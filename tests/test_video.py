@@ -587,6 +587,9 @@ def test_transparency_that_comes_in_is_said_to_be_left_out(tmp_path, matter):
     source = clip(tmp_path / "in.mkv", 3, codec="ffv1", pixel_format="bgra")
     summary = process(source, tmp_path / "out.mp4", matter)
     assert summary.notes == ("its own transparency is left out",)
+    process(source, f"{tmp_path / 'cut'}/", matter, what="cutout")
+    summary = process(tmp_path / "cut", tmp_path / "again.mp4", matter)
+    assert summary.notes == ("its own transparency is left out",)
 
 
 def interlaced(path, frames=16, size=(96, 128)):

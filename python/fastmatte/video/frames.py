@@ -16,6 +16,8 @@ from fastmatte.arrays import Alpha, Array, Image, Size
 #: What FFmpeg's AVColorSpace, AVColorPrimaries and AVColorTransferCharacteristic call unspecified;
 #: a range is 0 where nobody said.
 UNSPECIFIED = 2
+#: What is said of sources that have some, which no network looks at.
+TRANSPARENCY = "its own transparency is left out"
 
 
 @dataclass(frozen=True)

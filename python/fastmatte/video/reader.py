@@ -17,7 +17,7 @@ from fastmatte.errors import VideoError
 from fastmatte.video.aside import KINDS, Aside
 from fastmatte.video.colour import ToRgb, require_eight_bits
 from fastmatte.video.fields import Deinterlacer
-from fastmatte.video.frames import ColourTags, Format, Frame, Pool
+from fastmatte.video.frames import TRANSPARENCY, ColourTags, Format, Frame, Pool
 from fastmatte.video.library import pyav
 
 #: A display matrix has 16 binary digits behind the point.
@@ -80,7 +80,7 @@ class FileSource:
                 raise VideoError(f"{self.name}: {self._why_empty(start, end)}")
             self.format = self._format_of(self._first)
             if any(component.is_alpha for component in self._first.format.components):
-                self._note("its own transparency is left out")
+                self._note(TRANSPARENCY)
             self._require_eight_bits(self._first)
         except BaseException:
             self._container.close()

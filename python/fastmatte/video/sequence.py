@@ -16,7 +16,7 @@ import numpy as np
 
 from fastmatte.arrays import Image
 from fastmatte.errors import ImageError, VideoError
-from fastmatte.video.frames import Format, Frame, Pool
+from fastmatte.video.frames import TRANSPARENCY, Format, Frame, Pool
 from fastmatte.video.jobs import Part, Progress, Record, checkpoint_of, folder_of
 
 if TYPE_CHECKING:
@@ -84,6 +84,9 @@ class ImageSource:
             raise VideoError(
                 f"{path}: expected the first image's size, {self.format.size}, got {photo.size}"
             )
+        for text in (*photo.notes, *([] if photo.alpha is None else [TRANSPARENCY])):
+            if text not in self.notes:
+                self.notes.append(text)
         out = pool.take((*photo.size, 3))
         np.copyto(out, photo.pixels)
         frame = Frame(out, self._index, self._index, 1)
