@@ -525,6 +525,46 @@ def test_a_truncated_file_gives_what_it_has(tmp_path, matter):
         process(cut, tmp_path / "none.mp4", matter)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_recordings_that_were_joined_go_on(tmp_path, matter, suffix):
+    """Their times begin anew in the middle, those of their sound too."""
+    halves = [clip(tmp_path / f"{name}.ts", 45, tone="aac").read_bytes() for name in "ab"]
+    source = tmp_path / "in.ts"
+    source.write_bytes(b"".join(halves))
+    out = tmp_path / f"out{suffix}"
+    summary = process(source, out, matter)
+    assert summary.notes[0] == "times run backwards in places, and go on there instead"
+    found = times(out)
+    assert len(found) == 90
+    assert all(abs(b - a - Fraction(1, 30)) < 2e-3 for a, b in itertools.pairwise(found))
+    heard = [t for t, _ in sound(out)]
+    assert heard == sorted(heard)
+    assert abs(heard[-1] - float(found[-1])) < 0.1
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_damaged_sound_costs_what_was_hit(tmp_path, matter, suffix):
+    source = clip(tmp_path / "in.mkv", 60, tone="aac")
+    data = source.read_bytes()
+    # What AAC cannot be, in the middle of two packets.
+    for _, packet in sound(source)[20:22]:
+        data = data.replace(packet, bytes([255] * len(packet)))
+    source.write_bytes(data)
+    summary = process(source, tmp_path / f"out{suffix}", matter)
+    assert summary.frames == 60
+    assert sound(tmp_path / f"out{suffix}")[-1][0] > 1.9
+    if suffix == ".webm":
+        assert "2 broken packets of sound were left out" in summary.notes
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_sound_of_an_unknown_kind_is_said_to_be_left_out(tmp_path, matter, suffix):
+    source = clip(tmp_path / "in.mkv", 10, tone="aac")
+    source.write_bytes(source.read_bytes().replace(b"A_AAC", b"A_XYZ"))
+    summary = process(source, tmp_path / f"out{suffix}", matter)
+    assert any("that this build of PyAV does not know: left out" in n for n in summary.notes)
+
+
 def test_damage_in_the_middle_costs_what_it_hit(tmp_path, matter):
     whole = clip(tmp_path / "in.mkv", 60, codec="mjpeg", pixel_format="yuvj420p")
     data = bytearray(whole.read_bytes())

@@ -16,7 +16,7 @@ from fastmatte.video.encoder import mux_options
 from fastmatte.video.frames import Format
 from fastmatte.video.jobs import Part
 from fastmatte.video.library import pyav
-from fastmatte.video.reader import open_input
+from fastmatte.video.reader import Onward, open_input
 
 #: What the muxer writes anew, or what was true of the source's own pictures alone.
 STALE = (
@@ -36,12 +36,15 @@ class Kept:
     source: where they are; None where there are none.
     start:  seconds of the source that become 0.
     end:    seconds of the result after which nothing of them is kept; None for all.
+    notes:  what somebody should know, one sentence each.
+    broken: how many packets were left out for being damaged.
     """
 
     source: Path | Aside | None
     start: Fraction = Fraction(0)
     end: Fraction | None = None
     notes: list[str] = field(default_factory=list)
+    broken: int = 0
 
 
 def join(
@@ -71,7 +74,14 @@ def join(
                 others = ()
             pictures = _pictures(parts, folder, encoding, format, stream)
             for _, packet in merge(pictures, others, key=lambda item: item[0]):
-                output.mux(packet)
+                try:
+                    output.mux(packet)
+                except (av.error.InvalidDataError, av.error.ArgumentError):
+                    if packet.stream is stream:
+                        raise
+                    kept.broken += 1
+            if kept.broken:
+                kept.notes.append(f"{kept.broken} broken packets of sound were left out")
     finally:
         if source is not None:
             source.close()
@@ -160,6 +170,9 @@ def _others(source: Any, output: Any, kept: Kept) -> Iterator[tuple[Fraction, An
             if stream.type == "subtitle":
                 kept.notes.append(f"{output.format.name} files hold no such subtitles: left out")
                 continue
+            if stream.codec_context is None:
+                kept.notes.append("sound of a kind that this build of PyAV does not know: left out")
+                continue
             encoded[stream.index] = Transcoder(stream, output)
             kept.notes.append(
                 f"{output.format.name} files hold no {stream.codec_context.name} sound: it was "
@@ -185,6 +198,7 @@ def _packets(
 ) -> Iterator[tuple[Fraction, Any]]:
     av = pyav()
     packets = source.demux(wanted)
+    times = {stream.index: Onward(stream.time_base) for stream in wanted}
     while True:
         try:
             packet = next(packets, None)
@@ -197,9 +211,10 @@ def _packets(
         if packet.pts is None or packet.dts is None:
             continue
         base = packet.time_base
-        shift = round(kept.start / base)
-        packet.pts -= shift
-        packet.dts -= shift
+        onward = times[index](packet.dts, packet.duration or 1)
+        shift = onward - packet.dts - round(kept.start / base)
+        packet.pts += shift
+        packet.dts += shift
         time = packet.pts * base
         if (kept.start and time < 0) or (kept.end is not None and time >= kept.end):
             continue
@@ -210,6 +225,7 @@ def _packets(
             yield from encoded[index].packets(packet)
     for transcoder in encoded.values():
         yield from transcoder.packets(None)
+        kept.broken += transcoder.broken
 
 
 class Transcoder:
@@ -217,6 +233,7 @@ class Transcoder:
 
     def __init__(self, source: Any, output: Any) -> None:
         name = SOUND[output.format.name]
+        self.broken = 0
         self._source = source
         rate = 48000 if name == "libopus" else source.codec_context.sample_rate
         self.stream = output.add_stream(name, rate=rate, layout=source.codec_context.layout.name)
@@ -225,7 +242,15 @@ class Transcoder:
         """Yield what a packet becomes, with its time; None for the end."""
         made = []
         # PyAV brings frames to the encoder's own rate, format and length.
-        for frame in self._source.decode(packet) if packet is not None else [None]:
+        for frame in [None] if packet is None else self._decoded(packet):
             made += self.stream.encode(frame)
         for one in made:
             yield (one.dts or 0) * one.time_base, one
+
+    def _decoded(self, packet: Any) -> list[Any]:
+        try:
+            return list(self._source.decode(packet))
+        except pyav().error.FFmpegError:
+            # A gap: later frames keep their times.
+            self.broken += 1
+            return []

@@ -68,6 +68,7 @@ class FileSource:
             self._last: int | None = None
             self._first: Any = None
             time_base = self._stream.time_base
+            self._onward = Onward(time_base)
             origin = self._stream.start_time or 0
             self._start: int | None = None if start is None else origin + ceil(start / time_base)
             if after is not None:
@@ -178,7 +179,7 @@ class FileSource:
         self._container.close()
         self._container = open_input(self._file)
         self._stream = self._pictures()
-        self._last = None
+        self._last, self._onward = None, Onward(self._stream.time_base)
         yield from self._monotonic()
 
     def _pictures(self) -> Any:
@@ -192,9 +193,11 @@ class FileSource:
             if raw.pts is None:
                 # Raw streams have no times: as many as their rate says.
                 raw.pts = 0 if self._last is None else self._last + step
-            elif self._last is not None and raw.pts <= self._last:
-                self._note("times run backwards in places, and are moved on by a tick there")
-                raw.pts = self._last + 1
+            else:
+                onward = self._onward(raw.pts, step)
+                if onward != raw.pts:
+                    self._note("times run backwards in places, and go on there instead")
+                raw.pts = onward
             self._last = raw.pts
             yield raw
 
@@ -297,6 +300,31 @@ class FileSource:
         if self._end is not None:
             total = min(total, round((self._end - begin) * stream.time_base * rate))
         return max(int(total), 1)
+
+
+class Onward:
+    """Makes times of a stream go on where its own run backwards.
+
+    By a tick where a few are out of order; where they are more than a second back another recording
+    has begun, as in files that were joined byte by byte, and all that follow move with the first.
+    """
+
+    def __init__(self, time_base: Fraction) -> None:
+        self._second = 1 / time_base
+        self._shift = 0
+        self._last: int | None = None
+
+    def __call__(self, time: int, step: int) -> int:
+        """Return a time behind those before; step ticks behind the last where all begins anew."""
+        time += self._shift
+        if self._last is not None and time <= self._last:
+            if self._last - time > self._second:
+                self._shift += self._last + step - time
+                time = self._last + step
+            else:
+                time = self._last + 1
+        self._last = time
+        return time
 
 
 def open_input(file: Any, format: str | None = None) -> Any:
