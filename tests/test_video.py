@@ -611,6 +611,10 @@ def test_more_than_eight_bits_are_refused_in_words(tmp_path, matter):
     hdr = clip(tmp_path / "hdr.mkv", 3, codec="libx265", pixel_format="yuv420p10le", tags=tags)
     with pytest.raises(fm.VideoError, match="the video is HDR"):
         process(hdr, tmp_path / "no.mp4", matter)
+    for what, transfer in (("foreground", 16), ("alpha", 2)):
+        process(hdr, tmp_path / f"{what}.mkv", matter, what=what, eight_bit=True)
+        with av.open(str(tmp_path / f"{what}.mkv")) as container:
+            assert next(container.decode(video=0)).color_trc == transfer
 
 
 def test_more_bits_in_the_middle_are_refused_too(tmp_path, matter):

@@ -177,6 +177,11 @@ def require_eight_bits(bits: int, tags: ColourTags, name: str, *, allowed: bool)
     )
 
 
+def tags_of_alpha(tags: ColourTags) -> ColourTags:
+    """Return the tags of an alpha, whose levels are no light and not to be mapped."""
+    return ColourTags(tags.matrix, tags.range) if tags.transfer in HDR_TRANSFERS else tags
+
+
 def written_tags(tags: ColourTags, size: Size) -> ColourTags:
     """Return the tags of a result: those of what was read, but for RGB, which has to become YUV."""
     if tags.matrix != 0:

@@ -9,7 +9,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,6 +26,7 @@ from fastmatte.stream import Stream
 from fastmatte.video.ahead import Ahead, ahead_of
 from fastmatte.video.backgrounds import Scene, scene_of
 from fastmatte.video.codecs import choose
+from fastmatte.video.colour import tags_of_alpha
 from fastmatte.video.frames import Format, Sink, Source
 from fastmatte.video.jobs import Progress, folder_of, resumed
 from fastmatte.video.joining import Kept, join
@@ -269,22 +270,24 @@ def _into_file(
     job["encoding"] = [encoding.encoder, encoding.pixel_format, encoding.options]
     progress = resumed(folder, job) if resume else Progress()
     opened = _opened(source, plan, start, end, rate, progress)
-    base = opened.format.time_base
+    format = opened.format
+    if plan.what == "alpha":
+        format = replace(format, colour=tags_of_alpha(format.colour))
     with ExitStack() as stack:
         stack.enter_context(_left(folder, job))
         stack.enter_context(closing(opened))
-        sink = Segments(folder, encoding, opened.format, job, progress=progress, stride=plan.every)
+        sink = Segments(folder, encoding, format, job, progress=progress, stride=plan.every)
         kept = Kept(None)
         if isinstance(opened, FileSource):
             beside = opened.path or stack.enter_context(closing(opened.lay_aside(folder)))
-            kept = Kept(beside, opened.offset * base)
+            kept = Kept(beside, opened.offset * format.time_base)
         outcome, notes, stages, slowest = _run(opened, sink, matter, plan, progress, watch)
         if sink.parts:
             if outcome.interrupted or (isinstance(opened, FileSource) and opened.has_end):
-                kept.end = sink.parts[-1].end * base
+                kept.end = sink.parts[-1].end * format.time_base
             try:
                 with images.replacing(target, overwrite=overwrite or resume) as temporary:
-                    join(sink.parts, folder, Path(temporary.name), encoding, opened.format, kept)
+                    join(sink.parts, folder, Path(temporary.name), encoding, format, kept)
             except pyav().error.FFmpegError as error:
                 raise VideoError(f"joining the parts: {error}") from error
     if not (outcome.interrupted and _goes_on(job)):
