@@ -35,7 +35,6 @@ def clip(
     tags=None,
     metadata=None,
     chapters=None,
-    subtitles=False,
 ):
     """Write a clip.
 
