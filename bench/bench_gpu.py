@@ -58,6 +58,12 @@ def scene(size):
     return np.clip(waves + noise, 0, 255).astype(np.uint8), alpha
 
 
+def nv12_of(frame):
+    """The frame as a decoder gives it."""
+    y, u, v = fm.kernels.rgb_to_yuv(frame)
+    return np.concatenate([y, np.stack([u, v], -1).reshape(u.shape[0], -1)])
+
+
 def device_times(function, stream, repeats=200):
     """Times of one call each on the device, by events, after some that warm it up."""
     for _ in range(10):
@@ -87,7 +93,8 @@ def stages(size):
     small = fm.kernels.resize(alpha, NETWORK, filter="area")
     pixels, h = size[0] * size[1], NETWORK[0] * NETWORK[1]
     image, a, s = (cuda.to_device(x, stream=stream) for x in (frame, alpha, small))
-    nv12 = cuda.to_device(np.zeros((size[0] * 3 // 2, size[1]), np.uint8), stream=stream)
+    joined = nv12_of(frame)
+    nv12 = cuda.to_device(joined, stream=stream)
     on = {"stream": stream}
     tensor = cuda.empty((1, 3, *NETWORK), "float32")
     half = cuda.empty((1, 3, *NETWORK), "float16")
@@ -103,6 +110,9 @@ def stages(size):
     twin = fm.kernels.guided_upsample(frame, small, **refine)
     cuda.guided_upsample(image, s, out=grown, **refine, **on)
     assert np.abs(grown.numpy() - twin).max() < 4e-5
+    cuda.yuv_to_rgb(nv12, out=colours, **on)
+    twin = fm.kernels.yuv_to_rgb(joined, pixel_format="nv12")
+    np.testing.assert_array_equal(colours.numpy(), twin)
     cuda.estimate_foreground(image, a, out=colours, **on)
     twin = fm.kernels.estimate_foreground(frame, alpha)
     np.testing.assert_array_equal(colours.numpy(), twin)
@@ -124,6 +134,11 @@ def stages(size):
             lambda: cuda.to_tensor(
                 nv12, NETWORK, pixel_format="nv12", filter="area", out=half, **on
             ),
+        ),
+        (
+            "yuv_to_rgb",
+            pixels * 9 // 2,
+            lambda: cuda.yuv_to_rgb(nv12, out=colours, **on),
         ),
         (
             "resize RGB to half, area",
@@ -230,8 +245,9 @@ def fastmatte_times(matter, frame, *, graph=True, pinned=False, there=False, **o
         print(f"  no graph: {pipeline.why_no_graph}")
     out, stream = np.empty_like(frame), fm.cuda.Stream()
     if there:
-        frame = fm.cuda.to_device(frame, stream=stream)
         out = fm.cuda.empty(frame.shape, "uint8", stream=stream)
+        nv12 = options.get("pixel_format") == "nv12"
+        frame = fm.cuda.to_device(nv12_of(frame) if nv12 else frame, stream=stream)
     elif pinned:
         for _ in range(2):
             pipeline.frame()[...] = frame
@@ -412,11 +428,12 @@ def measure_whole(name, matter, right):
     print(f"  from the processor's composite of this alpha: {mean:.3f} levels, {most} at most")
     mean, most = deviation(made, right(frame).composite(GREEN))
     print(f"  from the processor's in fp32: {mean:.3f} levels on average, {most} at most")
-    table = []
+    table, decoded = [], {"there": True, "pixel_format": "nv12"}
     rows = [
         attempt(table, "fastmatte", fastmatte_times, matter, frame),
         attempt(table, "fastmatte, pinned frames", fastmatte_times, matter, frame, pinned=True),
         attempt(table, "fastmatte, frames on the GPU", fastmatte_times, matter, frame, there=True),
+        attempt(table, "fastmatte, NV12 on the GPU", fastmatte_times, matter, frame, **decoded),
         attempt(table, "fastmatte, one at a time", fastmatte_times, matter, frame, overlap=False),
         attempt(table, "fastmatte, no graph", fastmatte_times, matter, frame, graph=False),
         attempt(table, "fastmatte, a stream's mattes", stream_times, matter, frame),

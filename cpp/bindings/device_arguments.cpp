@@ -2,6 +2,7 @@
 #include "bindings/device_arguments.h"
 
 #include "bindings/dlpack.h"
+#include "bindings/yuv_frames.h"
 #include "cuda/stream.h"
 
 namespace fastmatte {
@@ -156,6 +157,17 @@ bool holds_on_device(py::handle object, const char* dtype) {
   if (named.is_none()) return false;
   const std::string text = detail::text_of(named);
   return text.substr(text.rfind('.') + 1) == dtype;
+}
+
+YuvImage read_device_nv12(py::handle object, const char* name, const StreamArgument& stream,
+                          py::object (&owners)[2]) {
+  py::object* next = owners;
+  return read_yuv(object, name, false,
+                  [&](py::handle plane, const char* what, std::initializer_list<int> channels) {
+                    auto input = read_device_image<std::uint8_t>(plane, what, channels, stream);
+                    *next++ = std::move(input.owner);
+                    return input.view;
+                  });
 }
 
 std::pair<void*, py::object> make_result(std::vector<std::int64_t> shape, cuda::Dtype dtype,

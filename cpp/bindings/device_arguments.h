@@ -12,6 +12,7 @@
 
 #include "bindings/arguments.h"
 #include "cuda/array.h"
+#include "kernels/to_tensor.h"
 
 namespace fastmatte {
 
@@ -101,6 +102,10 @@ DeviceInput<T> read_device_image(py::handle object, const char* name,
   detail::require_adjacent(view, name, image.channels, sizeof(T));
   return {image, std::move(view.owner)};
 }
+
+// An nv12 frame, one (H * 3 / 2, W) array or (y, uv), and what holds it.
+YuvImage read_device_nv12(py::handle object, const char* name, const StreamArgument& stream,
+                          py::object (&owners)[2]);
 
 template <typename T>
 struct DevicePlanes {

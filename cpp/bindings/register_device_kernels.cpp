@@ -1,13 +1,28 @@
 // fastmatte._cuda: the kernels. Convert, check, release the GIL, enqueue, return.
 #include "bindings/device_arguments.h"
-#include "bindings/options.h"
 #include "bindings/register_device.h"
 #include "bindings/workspaces.h"
+#include "bindings/yuv_frames.h"
 #include "cuda/kernels.h"
 #include "kernels/blur.h"
 
 namespace fastmatte {
 namespace {
+
+// An nv12 frame, and what holds it.
+struct DeviceYuv {
+  YuvImage view;
+  py::object owners[2];
+};
+
+DeviceYuv read_frame(py::handle object, py::handle matrix, py::handle range,
+                     const StreamArgument& stream) {
+  DeviceYuv input;
+  input.view = read_device_nv12(object, "image", stream, input.owners);
+  input.view.matrix = read_yuv_matrix(matrix);
+  input.view.range = read_yuv_range(range);
+  return input;
+}
 
 // Enqueues call(workspace) on the stream without the GIL, and returns what the caller gets.
 template <typename Call>
@@ -52,56 +67,6 @@ py::object resize_on_device(py::handle image, std::pair<int, int> size, Filter f
   return enqueued(stream, result.object, [&](cuda::Workspace& workspace) {
     cuda::resize(input.view, result.view, filter, workspace, stream.handle);
   });
-}
-
-// An nv12 frame: one (H * 3 / 2, W) array, or (y, uv).
-struct DeviceYuv {
-  YuvImage view;
-  py::object owners[2];
-};
-
-DeviceYuv read_device_nv12(py::handle object, py::handle matrix, py::handle range,
-                           const StreamArgument& stream) {
-  DeviceYuv input;
-  YuvImage& view = input.view;
-  view.matrix = read_choice<YuvMatrix>(matrix, "matrix",
-                                       {{"bt601", YuvMatrix::bt601}, {"bt709", YuvMatrix::bt709}});
-  view.range = read_choice<YuvRange>(range, "range",
-                                     {{"limited", YuvRange::limited}, {"full", YuvRange::full}});
-  if (!py::isinstance<py::tuple>(object) && !py::isinstance<py::list>(object)) {
-    auto all = read_device_image<std::uint8_t>(object, "image", {1}, stream);
-    if (all.view.height % 3 != 0 || all.view.width % 2 != 0) {
-      throw ArgumentError("image", "(H * 3 / 2, W) with even H and W, or a tuple of planes",
-                          text_of_size(all.view.height, all.view.width));
-    }
-    const int height = all.view.height / 3 * 2, width = all.view.width;
-    view.y = {all.view.data, height, width, 1, all.view.row_stride};
-    view.u = {all.view.row(height), height / 2, width / 2, 2, all.view.row_stride};
-    input.owners[0] = std::move(all.owner);
-    return input;
-  }
-  if (py::len(object) != 2) {
-    throw ArgumentError("image", "planes (y, uv)", std::to_string(py::len(object)) + " planes");
-  }
-  const auto planes = py::reinterpret_borrow<py::sequence>(object);
-  auto y = read_device_image<std::uint8_t>(py::object(planes[0]), "image[0]", {1}, stream);
-  auto uv = read_device_image<std::uint8_t>(py::object(planes[1]), "image[1]", {1, 2}, stream);
-  if (y.view.height % 2 != 0 || y.view.width % 2 != 0) {
-    throw ArgumentError("image[0]", "even height and width",
-                        text_of_size(y.view.height, y.view.width));
-  }
-  // (H / 2, W) is (H / 2, W / 2, 2) seen flat.
-  if (uv.view.channels == 1) uv.view.width /= 2, uv.view.channels = 2;
-  if (uv.view.height != y.view.height / 2 || uv.view.width != y.view.width / 2) {
-    throw ArgumentError(
-        "image[1]", "half the size of luma, " + text_of_size(y.view.height / 2, y.view.width / 2),
-        text_of_size(uv.view.height, uv.view.width));
-  }
-  view.y = y.view;
-  view.u = uv.view;
-  input.owners[0] = std::move(y.owner);
-  input.owners[1] = std::move(uv.owner);
-  return input;
 }
 
 }  // namespace
@@ -227,7 +192,7 @@ void register_device_kernels(py::module_& module) {
     DeviceInput<std::uint8_t> pixels;
     DeviceYuv planes;
     if (yuv) {
-      planes = read_device_nv12(image, matrix, range, stream);
+      planes = read_frame(image, matrix, range, stream);
     } else {
       pixels = read_device_image<std::uint8_t>(image, "image", {format.channels}, stream);
     }
@@ -273,6 +238,16 @@ void register_device_kernels(py::module_& module) {
       return enqueued(stream, result.object, [&](cuda::Workspace& workspace) {
         cuda::trimap(view, reach, background, foreground, result.view, workspace, stream.handle);
       });
+    });
+  });
+  module.def("yuv_to_rgb", [](py::object image, py::object matrix, py::object range, py::object out,
+                              py::object on) {
+    const auto stream = read_stream(on);
+    const DeviceYuv planes = read_frame(image, matrix, range, stream);
+    const auto result =
+        write_device_image<std::uint8_t>(out, planes.view.y.height, planes.view.y.width, 3, stream);
+    return enqueued(stream, result.object, [&](cuda::Workspace&) {
+      cuda::yuv_to_rgb(planes.view, result.view, stream.handle);
     });
   });
 }

@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "bindings/device_arguments.h"
-#include "bindings/options.h"
 #include "bindings/register_device.h"
+#include "bindings/yuv_frames.h"
 #include "core/parallel.h"
 #include "cuda/pipeline.h"
 
@@ -65,9 +65,17 @@ cuda::PipelineOptions read_options(const py::dict& from) {
   cuda::PipelineOptions options{};
   std::tie(options.height, options.width) = read_size(from["frame_size"], "frame_size");
   std::tie(options.tensor_height, options.tensor_width) = read_size(from["size"], "size");
-  options.order =
-      read_choice<ChannelOrder>(from["pixel_format"], "pixel_format",
-                                {{"rgb", ChannelOrder::rgb}, {"bgr", ChannelOrder::bgr}});
+  std::tie(options.order, options.nv12) =
+      read_choice<std::pair<ChannelOrder, bool>>(from["pixel_format"], "pixel_format",
+                                                 {{"rgb", {ChannelOrder::rgb, false}},
+                                                  {"bgr", {ChannelOrder::bgr, false}},
+                                                  {"nv12", {ChannelOrder::rgb, true}}});
+  options.matrix = read_yuv_matrix(from["matrix"]);
+  options.range = read_yuv_range(from["range"]);
+  if (options.nv12 && (options.height % 2 != 0 || options.width % 2 != 0)) {
+    throw ArgumentError("frame_size", "even height and width for 'nv12'",
+                        text_of_size(options.height, options.width));
+  }
   options.layout = read_choice<Layout>(from["layout"], "layout",
                                        {{"nchw", Layout::nchw}, {"nhwc", Layout::nhwc}});
   options.filter = read_choice<Filter>(from["filter"], "filter",
@@ -176,16 +184,43 @@ std::vector<py::ssize_t> result_shape(const OwnedPipeline& self) {
   return shape;
 }
 
+void require_frame(const OwnedPipeline& self, ImageView<const std::uint8_t> view) {
+  const int height = self.options.height, width = self.options.width;
+  if (view.height == height && view.width == width) return;
+  throw ArgumentError("frame", "the size of the pipeline's frames, " + text_of_size(height, width),
+                      text_of_size(view.height, view.width));
+}
+
+// One array or (y, uv), all on the host or all on the device.
+void submit_nv12(OwnedPipeline& self, const py::object& frame, const StreamArgument& stream) {
+  const bool split = py::isinstance<py::tuple>(frame) || py::isinstance<py::list>(frame);
+  const py::object first = split && py::len(frame) > 0 ? py::object(frame[py::int_(0)]) : frame;
+  if (!py::isinstance<py::array>(first)) {
+    py::object owners[2];
+    const YuvImage image = read_device_nv12(frame, "frame", stream, owners);
+    require_frame(self, image.y);
+    const py::gil_scoped_release release;
+    return self.pipeline->submit(image, stream.handle);
+  }
+  Input<std::uint8_t> arrays[2];
+  auto* next = arrays;
+  const YuvImage image =
+      read_yuv(frame, "frame", false,
+               [&](py::handle plane, const char* name, std::initializer_list<int> channels) {
+                 *next = read_image<std::uint8_t>(plane, name, channels);
+                 return (next++)->view;
+               });
+  require_frame(self, image.y);
+  const py::gil_scoped_release release;
+  std::uint8_t* const to = self.pipeline->frame();
+  copy_rows(image.y, to);
+  copy_rows(image.u, to + std::ptrdiff_t{image.y.height} * image.y.width);
+  self.pipeline->submit();
+}
+
 void submit(OwnedPipeline& self, py::object frame, py::object on) {
   cuda::Pipeline& pipeline = *self.pipeline;
   const cuda::DeviceScope scope(self.device);
-  const int height = self.options.height, width = self.options.width;
-  const auto require_frame = [&](auto view) {
-    if (view.height == height && view.width == width) return;
-    throw ArgumentError("frame",
-                        "the size of the pipeline's frames, " + text_of_size(height, width),
-                        text_of_size(view.height, view.width));
-  };
   const StreamArgument stream = read_stream(on);
   if (stream.device != self.device) {
     throw ArgumentError("stream", "one of device " + std::to_string(self.device),
@@ -195,15 +230,16 @@ void submit(OwnedPipeline& self, py::object frame, py::object on) {
     const py::gil_scoped_release release;
     return pipeline.submit();
   }
+  if (self.options.nv12) return submit_nv12(self, frame, stream);
   if (py::isinstance<py::array>(frame)) {
     const auto input = read_image<std::uint8_t>(frame, "frame", {3});
-    require_frame(input.view);
+    require_frame(self, input.view);
     const py::gil_scoped_release release;
     copy_rows(input.view, pipeline.frame());
     return pipeline.submit();
   }
   const auto input = read_device_image<std::uint8_t>(frame, "frame", {3}, stream);
-  require_frame(input.view);
+  require_frame(self, input.view);
   const py::gil_scoped_release release;
   pipeline.submit(input.view, stream.handle);
 }
@@ -286,7 +322,9 @@ void register_device_pipeline(py::module_& module) {
                const cuda::DeviceScope scope(self.device);
                data = self.pipeline->frame();
              }
-             return pinned(object, "uint8", {self.options.height, self.options.width, 3}, data);
+             const int height = self.options.height, width = self.options.width;
+             if (self.options.nv12) return pinned(object, "uint8", {height * 3 / 2, width}, data);
+             return pinned(object, "uint8", {height, width, 3}, data);
            })
       .def("peek",
            [](py::object object) {

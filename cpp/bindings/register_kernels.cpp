@@ -1,7 +1,7 @@
 // fastmatte._core: the kernels. Convert, check, release the GIL, call, return.
 #include "bindings/arguments.h"
-#include "bindings/options.h"
 #include "bindings/register.h"
+#include "bindings/yuv_frames.h"
 #include "core/require.h"
 #include "kernels/blur.h"
 #include "kernels/carry.h"
@@ -109,89 +109,17 @@ struct YuvInput {
   YuvImage view;
 };
 
-// The frame in one array, as OpenCV, V4L2 and PyAV's to_ndarray have it: luma, then chroma.
-YuvInput read_joined_yuv(py::handle object, bool planar) {
+YuvInput read_frame(py::handle object, bool planar, py::handle matrix, py::handle range) {
   YuvInput input;
-  input.arrays[0] = read_image<std::uint8_t>(object, "image", {1});
-  const auto& all = input.arrays[0].view;
-  if (all.height % 3 != 0 || all.width % 2 != 0) {
-    throw ArgumentError("image", "(H * 3 / 2, W) with even H and W, or a tuple of planes",
-                        text_of_size(all.height, all.width));
-  }
-  const int height = all.height / 3 * 2, width = all.width;
-  input.view.y = {all.data, height, width, 1, all.row_stride};
-  if (!planar) {
-    input.view.u = {all.row(height), height / 2, width / 2, 2, all.row_stride};
-    return input;
-  }
-  // Two rows of U lie in one of the array, so rows apart would tear them.
-  if (all.row_stride != width) {
-    throw ArgumentError("image", "a C-contiguous array for 'i420', or a tuple of planes",
-                        "strides " + detail::text_of(input.arrays[0].array.attr("strides")));
-  }
-  input.view.u = {all.row(height), height / 2, width / 2, 1, width / 2};
-  input.view.v = {input.view.u.row(height / 2), height / 2, width / 2, 1, width / 2};
-  return input;
-}
-
-// (y, uv) or (y, u, v), each with rows of its own stride, as decoders have them.
-YuvInput read_split_yuv(const py::sequence& planes, bool planar) {
-  static constexpr const char* names[] = {"image[0]", "image[1]", "image[2]"};
-  YuvInput input;
-  const auto plane = [&](std::size_t i, std::initializer_list<int> channels) {
-    input.arrays[i] = read_image<std::uint8_t>(py::object(planes[i]), names[i], channels);
-    return input.arrays[i].view;
-  };
-  auto& view = input.view;
-  view.y = plane(0, {1});
-  if (view.y.height % 2 != 0 || view.y.width % 2 != 0) {
-    throw ArgumentError(names[0], "even height and width",
-                        text_of_size(view.y.height, view.y.width));
-  }
-  const int height = view.y.height / 2, width = view.y.width / 2;
-  const auto require_chroma = [&](const char* name, auto chroma) {
-    if (chroma.height == height && chroma.width == width) return;
-    throw ArgumentError(name, "half the size of luma, " + text_of_size(height, width),
-                        text_of_size(chroma.height, chroma.width));
-  };
-  if (planar) {
-    view.u = plane(1, {1});
-    view.v = plane(2, {1});
-    require_chroma(names[2], view.v);
-  } else {
-    view.u = plane(1, {1, 2});
-    // (H / 2, W) is (H / 2, W / 2, 2) seen flat.
-    if (view.u.channels == 1 && view.u.width % 2 == 0) {
-      view.u.width /= 2;
-      view.u.channels = 2;
-    }
-  }
-  require_chroma(names[1], view.u);
-  if (!planar && view.u.channels == 1) require_chroma(names[1], ImageView<const std::uint8_t>{});
-  return input;
-}
-
-YuvMatrix read_matrix(py::handle matrix) {
-  return read_choice<YuvMatrix>(matrix, "matrix",
-                                {{"bt601", YuvMatrix::bt601}, {"bt709", YuvMatrix::bt709}});
-}
-
-YuvRange read_range(py::handle range) {
-  return read_choice<YuvRange>(range, "range",
-                               {{"limited", YuvRange::limited}, {"full", YuvRange::full}});
-}
-
-YuvInput read_yuv(py::handle object, bool planar, py::handle matrix, py::handle range) {
-  const bool split = py::isinstance<py::tuple>(object) || py::isinstance<py::list>(object);
-  const std::size_t count = planar ? 3 : 2;
-  if (split && py::len(object) != count) {
-    throw ArgumentError("image", planar ? "planes (y, u, v)" : "planes (y, uv)",
-                        std::to_string(py::len(object)) + " planes");
-  }
-  YuvInput input = split ? read_split_yuv(py::reinterpret_borrow<py::sequence>(object), planar)
-                         : read_joined_yuv(object, planar);
-  input.view.matrix = read_matrix(matrix);
-  input.view.range = read_range(range);
+  auto* next = input.arrays;
+  input.view =
+      read_yuv(object, "image", planar,
+               [&](py::handle plane, const char* name, std::initializer_list<int> channels) {
+                 *next = read_image<std::uint8_t>(plane, name, channels);
+                 return (next++)->view;
+               });
+  input.view.matrix = read_yuv_matrix(matrix);
+  input.view.range = read_yuv_range(range);
   return input;
 }
 
@@ -260,7 +188,7 @@ py::array with_frame(py::handle image, py::handle pixel_format, py::handle crop,
     const auto& view = input.view;
     return run(part_of(view, read_crop(crop, view.height, view.width, 1)), format.order);
   }
-  const auto input = read_yuv(image, format.planes == Planes::i420, matrix, range);
+  const auto input = read_frame(image, format.planes == Planes::i420, matrix, range);
   YuvImage view = input.view;
   const Box box = read_crop(crop, view.y.height, view.y.width, 2);
   const Box half{box.x / 2, box.y / 2, box.width / 2, box.height / 2};
@@ -488,8 +416,8 @@ void register_kernels(py::module_& module) {
     if (view.height % 2 != 0 || view.width % 2 != 0) {
       throw ArgumentError("image", "even height and width", text_of_size(view.height, view.width));
     }
-    const YuvMatrix of_colours = read_matrix(matrix);
-    const YuvRange of_levels = read_range(range);
+    const YuvMatrix of_colours = read_yuv_matrix(matrix);
+    const YuvRange of_levels = read_yuv_range(range);
     const auto result = write_yuv(out, view.height, view.width);
     const int count = read_threads(threads);
     {
@@ -502,7 +430,7 @@ void register_kernels(py::module_& module) {
                               py::object range, py::object out, py::object threads) {
     const bool planar =
         read_choice<bool>(pixel_format, "pixel_format", {{"i420", true}, {"nv12", false}});
-    const auto input = read_yuv(image, planar, matrix, range);
+    const auto input = read_frame(image, planar, matrix, range);
     const auto& luma = input.view.y;
     const int count = read_threads(threads);
     auto result = write_image<std::uint8_t>(out, luma.height, luma.width, 3);

@@ -80,6 +80,9 @@ template <typename T>
 void from_tensor(TensorView<const T> tensor, ImageView<std::uint8_t> out, ChannelOrder order,
                  cudaStream_t stream);
 
+// 4.5 bytes P. Chroma is interleaved.
+void yuv_to_rgb(const YuvImage& image, ImageView<std::uint8_t> out, cudaStream_t stream);
+
 // Where alpha lies in a network's output, in elements, and whether a sigmoid is still to come.
 struct AlphaPlace {
   std::ptrdiff_t first, step;

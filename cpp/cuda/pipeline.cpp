@@ -18,6 +18,15 @@ void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cu
   check(cudaMemcpyAsync(to, from, bytes, kind, stream), "cudaMemcpyAsync");
 }
 
+// Between rows of any stride and adjacent ones.
+void copy_rows(ImageView<const std::uint8_t> from, std::uint8_t* to, cudaMemcpyKind kind,
+               cudaStream_t stream) {
+  const auto row_bytes = static_cast<std::size_t>(from.row_elements());
+  check(cudaMemcpy2DAsync(to, row_bytes, from.data, static_cast<std::size_t>(from.row_stride),
+                          row_bytes, static_cast<std::size_t>(from.height), kind, stream),
+        "cudaMemcpy2DAsync");
+}
+
 int slot_of(std::int64_t frame) noexcept { return static_cast<int>(frame % 2); }
 
 }  // namespace
@@ -31,7 +40,8 @@ Pipeline::Pipeline(const PipelineOptions& options, NetworkMemory memory,
     : options_(options),
       memory_(std::move(memory)),
       network_(std::move(network)),
-      frame_bytes_(3 * area(options.height, options.width)),
+      frame_bytes_((options.nv12 ? 3 : 6) * area(options.height, options.width) / 2),
+      image_bytes_(3 * area(options.height, options.width)),
       result_bytes_(area(options.height, options.width) *
                     static_cast<std::size_t>(result_channels()) * size_of(options.result_dtype)),
       strange_at_((result_bytes_ + 15) / 16 * 16),
@@ -44,16 +54,12 @@ Pipeline::Pipeline(const PipelineOptions& options, NetworkMemory memory,
   }
   if (options_.result != ResultKind::alpha) {
     alpha_ = DeviceBuffer<std::uint8_t>(area(options_.height, options_.width));
-    if (options_.colours != Colours::image) foreground_ = DeviceBuffer<std::uint8_t>(frame_bytes_);
+    if (options_.colours != Colours::image) foreground_ = DeviceBuffer<std::uint8_t>(image_bytes_);
   }
+  if (options_.nv12 && reads_colours()) rgb_ = DeviceBuffer<std::uint8_t>(image_bytes_);
   if (background.data) {
-    background_ = DeviceBuffer<std::uint8_t>(frame_bytes_);
-    const auto row_bytes = static_cast<std::size_t>(3 * options_.width);
-    check(cudaMemcpy2DAsync(background_.data(), row_bytes, background.data,
-                            static_cast<std::size_t>(background.row_stride), row_bytes,
-                            static_cast<std::size_t>(options_.height), cudaMemcpyHostToDevice,
-                            main_.get()),
-          "cudaMemcpy2DAsync");
+    background_ = DeviceBuffer<std::uint8_t>(image_bytes_);
+    copy_rows(background, background_.data(), cudaMemcpyHostToDevice, main_.get());
   }
   // Once as it will be, so that all memory is there and every engine has chosen its kernels.
   for (int slot = 0; slot < 2; ++slot) {
@@ -81,16 +87,47 @@ void Pipeline::download(int slot, cudaStream_t stream) const {
        cudaMemcpyDeviceToHost, stream);
 }
 
+// Whether alpha grows along the frame's edges.
+bool Pipeline::follows_frame() const noexcept {
+  const PipelineOptions& o = options_;
+  const bool fits = o.alpha_height == o.height && o.alpha_width == o.width;
+  return o.refine && !fits && o.alpha_height <= o.height && o.alpha_width <= o.width;
+}
+
+// Whether more than the network sees the frame.
+bool Pipeline::reads_colours() const noexcept {
+  const bool shown = options_.result != ResultKind::alpha && options_.colours != Colours::network;
+  return shown || follows_frame();
+}
+
+ImageView<const std::uint8_t> Pipeline::colours(int slot) const noexcept {
+  return {options_.nv12 ? rgb_.data() : frames_[slot].data(), options_.height, options_.width, 3,
+          3 * options_.width};
+}
+
+YuvImage Pipeline::planes(int slot) const noexcept {
+  const int height = options_.height, width = options_.width;
+  const std::uint8_t* const luma = frames_[slot].data();
+  YuvImage image;
+  image.y = {luma, height, width, 1, width};
+  image.u = {luma + area(height, width), height / 2, width / 2, 2, width};
+  image.matrix = options_.matrix;
+  image.range = options_.range;
+  return image;
+}
+
 void Pipeline::feed(int slot, cudaStream_t stream) {
   const PipelineOptions& o = options_;
-  const ImageView<const std::uint8_t> frame{frames_[slot].data(), o.height, o.width, 3,
-                                            3 * o.width};
   const Placement place{{0, 0, o.tensor_width, o.tensor_height}};
   const auto fill = [&](auto zero) {
     using T = decltype(zero);
     const TensorView<T> out{reinterpret_cast<T*>(memory_.tensor->memory.data()), 3, o.tensor_height,
                             o.tensor_width, o.layout};
-    to_tensor(frame, out, place, o.filter, o.order, o.levels, workspace_, stream);
+    if (o.nv12) {
+      to_tensor(planes(slot), out, place, o.filter, o.levels, workspace_, stream);
+    } else {
+      to_tensor(colours(slot), out, place, o.filter, o.order, o.levels, workspace_, stream);
+    }
   };
   memory_.tensor->dtype == Dtype::float16 ? fill(Half{}) : fill(float{});
 }
@@ -112,11 +149,9 @@ void Pipeline::grow(int slot, ImageView<Out> alpha, cudaStream_t stream) {
   const ImageView<float> small{small_alpha_.data(), o.alpha_height, o.alpha_width, 1,
                                o.alpha_width};
   read(small);
-  if (o.refine && o.alpha_height <= o.height && o.alpha_width <= o.width) {
-    const ImageView<const std::uint8_t> frame{frames_[slot].data(), o.height, o.width, 3,
-                                              3 * o.width};
-    return guided_upsample(frame, ImageView<const float>(small), o.refine->radius, o.refine->eps,
-                           o.refine->unsure, alpha, workspace_, stream);
+  if (follows_frame()) {
+    return guided_upsample(colours(slot), ImageView<const float>(small), o.refine->radius,
+                           o.refine->eps, o.refine->unsure, alpha, workspace_, stream);
   }
   const bool shrinks = o.alpha_height >= o.height && o.alpha_width >= o.width;
   resize(ImageView<const float>(small), alpha, shrinks ? Filter::area : Filter::bilinear,
@@ -130,6 +165,9 @@ void Pipeline::grow(int slot, ImageView<Out> alpha, cudaStream_t stream) {
 void Pipeline::finish(int slot, cudaStream_t stream) {
   const PipelineOptions& o = options_;
   std::uint8_t* const result = results_[slot].data();
+  if (rgb_.data()) {
+    yuv_to_rgb(planes(slot), {rgb_.data(), o.height, o.width, 3, 3 * o.width}, stream);
+  }
   if (o.result == ResultKind::alpha && o.result_dtype == Dtype::float32) {
     return grow(slot,
                 ImageView<float>{reinterpret_cast<float*>(result), o.height, o.width, 1, o.width},
@@ -140,8 +178,7 @@ void Pipeline::finish(int slot, cudaStream_t stream) {
                                       o.width};
   grow(slot, alpha, stream);
   if (alone) return;
-  const ImageView<const std::uint8_t> frame{frames_[slot].data(), o.height, o.width, 3,
-                                            3 * o.width};
+  const ImageView<const std::uint8_t> frame = colours(slot);
   const ImageView<std::uint8_t> made{foreground_.data(), o.height, o.width, 3, 3 * o.width};
   if (o.colours == Colours::estimated) {
     estimate_foreground(frame, ImageView<const std::uint8_t>(alpha), made, workspace_, stream);
@@ -154,18 +191,18 @@ void Pipeline::finish(int slot, cudaStream_t stream) {
     };
     memory_.colours->dtype == Dtype::float16 ? join(Half{}) : join(float{});
   }
-  const ImageView<const std::uint8_t> colours =
+  const ImageView<const std::uint8_t> shown =
       o.colours == Colours::image ? frame : ImageView<const std::uint8_t>(made);
   const int channels = result_channels();
   const ImageView<std::uint8_t> out{result, o.height, o.width, channels, channels * o.width};
   if (o.result == ResultKind::cutout) {
-    return cutout(colours, ImageView<const std::uint8_t>(alpha), out, stream);
+    return cutout(shown, ImageView<const std::uint8_t>(alpha), out, stream);
   }
   Background behind{{}, {o.background[0], o.background[1], o.background[2]}};
   if (background_.data()) {
     behind.image = {background_.data(), o.height, o.width, 3, 3 * o.width};
   }
-  composite(colours, behind, ImageView<const std::uint8_t>(alpha), out, stream);
+  composite(shown, behind, ImageView<const std::uint8_t>(alpha), out, stream);
 }
 
 void Pipeline::compute(int slot, cudaStream_t stream) {
@@ -242,16 +279,26 @@ void Pipeline::submit() {
 }
 
 void Pipeline::submit(ImageView<const std::uint8_t> image, cudaStream_t producer) {
+  submit_from(producer, [&](std::uint8_t* to) {
+    copy_rows(image, to, cudaMemcpyDeviceToDevice, main_.get());
+  });
+}
+
+void Pipeline::submit(const YuvImage& image, cudaStream_t producer) {
+  submit_from(producer, [&](std::uint8_t* to) {
+    copy_rows(image.y, to, cudaMemcpyDeviceToDevice, main_.get());
+    copy_rows(image.u, to + area(options_.height, options_.width), cudaMemcpyDeviceToDevice,
+              main_.get());
+  });
+}
+
+template <typename Send>
+void Pipeline::submit_from(cudaStream_t producer, const Send& send) {
   require_room();
   const Event ready;
   ready.record(producer);
   ready.hold(main_.get());
-  const auto row_bytes = static_cast<std::size_t>(3 * options_.width);
-  check(cudaMemcpy2DAsync(frames_[slot_of(submitted_)].data(), row_bytes, image.data,
-                          static_cast<std::size_t>(image.row_stride), row_bytes,
-                          static_cast<std::size_t>(options_.height), cudaMemcpyDeviceToDevice,
-                          main_.get()),
-        "cudaMemcpy2DAsync");
+  send(frames_[slot_of(submitted_)].data());
   // The producer may write the frame again once it has been read.
   ready.record(main_.get());
   ready.hold(producer);
@@ -348,7 +395,7 @@ void Pipeline::reset() {
 }
 
 std::size_t Pipeline::device_bytes() const noexcept {
-  std::size_t bytes = workspace_.bytes() + small_alpha_.bytes() + alpha_.bytes() +
+  std::size_t bytes = workspace_.bytes() + small_alpha_.bytes() + rgb_.bytes() + alpha_.bytes() +
                       foreground_.bytes() + background_.bytes() + memory_.tensor->memory.bytes() +
                       memory_.alpha->memory.bytes();
   if (memory_.colours) bytes += memory_.colours->memory.bytes();

@@ -38,6 +38,10 @@ enum class Colours { image, estimated, network };
 struct PipelineOptions {
   int height, width;  // of frames, three channels in this order
   ChannelOrder order;
+  // Or frames are nv12, and their colours, like those of results, RGB.
+  bool nv12;
+  YuvMatrix matrix;
+  YuvRange range;
   int tensor_height, tensor_width;
   Layout layout;
   int alpha_height, alpha_width;
@@ -77,6 +81,7 @@ class Pipeline {
   // Sends what frame() holds on its way, or an image of this device, which producer has filled.
   void submit();
   void submit(ImageView<const std::uint8_t> image, cudaStream_t producer);
+  void submit(const YuvImage& image, cudaStream_t producer);
   // The bytes of the oldest result not yet taken, once they are there: valid until two more are
   // submitted. Throws where there is none.
   const std::uint8_t* result();
@@ -104,6 +109,12 @@ class Pipeline {
   void synchronize() const { main_.synchronize(); }
 
  private:
+  bool reads_colours() const noexcept;
+  bool follows_frame() const noexcept;
+  ImageView<const std::uint8_t> colours(int slot) const noexcept;
+  YuvImage planes(int slot) const noexcept;
+  template <typename Send>
+  void submit_from(cudaStream_t producer, const Send& send);
   void require_room() const;
   void require_alpha(int slot) const;
   void upload(int slot, cudaStream_t stream) const;
@@ -123,12 +134,13 @@ class Pipeline {
   PipelineOptions options_;
   NetworkMemory memory_;
   Network network_;
-  std::size_t frame_bytes_, result_bytes_;
+  std::size_t frame_bytes_, image_bytes_, result_bytes_;
   // A result is followed by one value of the network's that is no alpha, 0 where there is none.
   std::size_t strange_at_;
   DeviceBuffer<std::uint8_t> frames_[2], results_[2];
   PinnedBuffer<std::uint8_t> staged_[2], finished_[2];
   DeviceBuffer<float> small_alpha_;
+  DeviceBuffer<std::uint8_t> rgb_;  // of the frame that is computed, where frames are not
   DeviceBuffer<std::uint8_t> alpha_, foreground_, background_;
   Workspace workspace_;
   Stream main_, uploads_, downloads_;

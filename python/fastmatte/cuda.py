@@ -70,6 +70,7 @@ __all__ = [
     "to_device",
     "to_tensor",
     "trimap",
+    "yuv_to_rgb",
 ]
 
 #: A stream of any library, its address, or None for the default stream.
@@ -81,6 +82,10 @@ class DeviceArray(Protocol):
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]: ...
+
+
+#: A frame on the host or on a device; the planes (y, uv) of "nv12".
+AnyFrame = Image | DeviceArray | tuple[Image, Image] | tuple[DeviceArray, DeviceArray]
 
 
 @dataclass(frozen=True)
@@ -321,6 +326,21 @@ def trimap(
     return _module().trimap(alpha, radius, low, high, out, stream)
 
 
+def yuv_to_rgb(
+    image: DeviceArray | tuple[DeviceArray, DeviceArray],
+    *,
+    matrix: YuvMatrix = "bt601",
+    range: YuvRange = "limited",
+    out: DeviceArray | None = None,
+    stream: StreamLike = None,
+) -> Any:
+    """Make an image of an NV12 frame, as fastmatte.kernels.yuv_to_rgb does, bit for bit.
+
+    image: as to_tensor takes "nv12".
+    """
+    return _module().yuv_to_rgb(image, matrix, range, out, stream)
+
+
 class Pipeline:
     """Frames from host memory to results in host memory, one graph launch each.
 
@@ -328,7 +348,10 @@ class Pipeline:
                   (1, 3, h, w) on the device, to alpha, (1, 1, h, w). It is called a few times while
                   the pipeline is made, and then never again: a CUDA graph repeats it. slot, 0 or 1,
                   alternates from frame to frame, for state that one leaves to the next.
-    frame_size:   (H, W) of the (H, W, 3) uint8 frames, in the order of pixel_format.
+    frame_size:   (H, W) of the (H, W, 3) uint8 frames, in the order of pixel_format. "nv12" frames
+                  are one (H * 3 / 2, W) array or (y, uv), as decoders have them: the network sees
+                  what to_tensor makes of them, and all else, results too, what yuv_to_rgb does.
+    matrix, range: of "nv12", as to_tensor has them.
     size:         (h, w) of the network.
     layout, filter, scale, mean, std, dtype: of tensor, as to_tensor has them.
     alpha_shape:  of what the network makes, (1, C, h, w) in layout "nchw", else (1, h, w, C); None
@@ -358,7 +381,9 @@ class Pipeline:
         *,
         frame_size: Size,
         size: Size,
-        pixel_format: Literal["rgb", "bgr"] = "rgb",
+        pixel_format: Literal["rgb", "bgr", "nv12"] = "rgb",
+        matrix: YuvMatrix = "bt601",
+        range: YuvRange = "limited",
         layout: Layout = "nchw",
         filter: Filter = "bilinear",
         scale: float = 1 / 255,
@@ -386,6 +411,8 @@ class Pipeline:
             frame_size=frame_size,
             size=size,
             pixel_format=pixel_format,
+            matrix=matrix,
+            range=range,
             layout=layout,
             filter=filter,
             scale=scale,
@@ -444,9 +471,7 @@ class Pipeline:
         frame: Image = self._pipeline.frame()
         return frame
 
-    def submit(
-        self, frame: Image | DeviceArray | None = None, *, stream: StreamLike = None
-    ) -> None:
+    def submit(self, frame: AnyFrame | None = None, *, stream: StreamLike = None) -> None:
         """Send a frame on its way: a NumPy array, a device array, or what frame() returned.
 
         stream: on which a device array is filled, and may be filled anew.
@@ -477,7 +502,7 @@ class Pipeline:
         result: Array = self._pipeline.again()
         return result
 
-    def results(self, frames: Iterable[Image | DeviceArray]) -> Iterator[Any]:
+    def results(self, frames: Iterable[AnyFrame]) -> Iterator[Any]:
         """Return the results of frames, one for each and in order, in new arrays."""
         for frame in frames:
             if self.waiting == self.depth:

@@ -113,7 +113,11 @@ class DevicePipeline(Pipeline):
         return alpha
 
     def open(
-        self, network: Network, frame: Size, order: ColourOrder, **options: Any
+        self,
+        network: Network,
+        frame: Size,
+        pixel_format: Literal["rgb", "bgr", "nv12"],
+        **options: Any,
     ) -> cuda.Pipeline:
         """Make the pipeline around a network for frames of one size.
 
@@ -126,7 +130,7 @@ class DevicePipeline(Pipeline):
             network.run,
             frame_size=frame,
             size=size,
-            pixel_format=order,
+            pixel_format=pixel_format,
             layout=plan.layout,
             filter=input_filter(frame, size),
             scale=plan.normalisation.scale,
@@ -154,13 +158,12 @@ class DevicePipeline(Pipeline):
     def frames(
         self,
         frame_size: Size,
-        order: ColourOrder,
+        pixel_format: Literal["rgb", "bgr", "nv12"],
         *,
         result: Result,
         background: Colour | Image,
         foreground: Literal["estimated", "image"],
-        overlap: bool,
-        results: Literal["host", "device"],
+        **options: Any,
     ) -> cuda.Pipeline:
         """Return what takes frames and gives results of one kind: see Matter.pipeline()."""
         network = self._network(self.input_size(frame_size))
@@ -172,12 +175,11 @@ class DevicePipeline(Pipeline):
         return self.open(
             network,
             frame_size,
-            order,
+            pixel_format,
             result=result,
             background=background,
             foreground=colours,
-            overlap=overlap,
-            results=results,
+            **options,
         )
 
     def _network(self, size: Size) -> Network:

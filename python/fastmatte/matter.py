@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from fastmatte import _core, cpu, kernels
-from fastmatte.arrays import Alpha, AnyAlpha, Colour, Image, PixelFormat, Size
+from fastmatte.arrays import (
+    Alpha,
+    AnyAlpha,
+    Colour,
+    Image,
+    PixelFormat,
+    Size,
+    YuvMatrix,
+    YuvRange,
+)
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
 from fastmatte.device import DevicePipeline, on_device, why_on_processor
@@ -504,7 +513,9 @@ class Matter:
         result: Literal["alpha", "cutout", "composite"] = "composite",
         background: Colour | Image = (0, 0, 0),
         foreground: ForegroundSource = "estimated",
-        pixel_format: Literal["rgb", "bgr"] = "rgb",
+        pixel_format: Literal["rgb", "bgr", "nv12"] = "rgb",
+        matrix: YuvMatrix = "bt601",
+        range: YuvRange = "limited",
         overlap: bool = True,
         results: Literal["host", "device"] = "host",
     ) -> cuda.Pipeline:
@@ -515,7 +526,10 @@ class Matter:
         smoothing, and no shots are looked for: reset() where one ends.
 
         frame_size:   (H, W) of all frames, (H, W, 3) uint8 in the order of pixel_format: NumPy
-                      arrays, or arrays of any library on the GPU.
+                      arrays, or arrays of any library on the GPU. "nv12" is what a GPU's decoder
+                      gives, (H * 3 / 2, W) or (y, uv): colours are made of it there, and composites
+                      and cut-outs are RGB.
+        matrix, range: of "nv12", as fastmatte.kernels.yuv_to_rgb has them.
         result:       "alpha", (H, W) uint8; "cutout", (H, W, 4); "composite", (H, W, 3).
         background:   of composites, a colour or an (H, W, 3) uint8 image.
         foreground:   "estimated", the network's own where it gives any, or "image", the frame's.
@@ -539,6 +553,8 @@ class Matter:
             result=result,
             background=background,
             foreground=foreground,
+            matrix=matrix,
+            range=range,
             overlap=overlap,
             results=results,
         )

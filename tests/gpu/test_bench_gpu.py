@@ -43,7 +43,7 @@ def test_it_runs_and_writes_every_row(bench, cuda, tmp_path, monkeypatch, capsys
     whole = {row["engine"]: row for row in report["whole"]}
     rows = {row["name"]: row for row in whole["torch"]["rows"]}
     assert whole["torch"]["graph"] == "one launch for each frame"
-    assert len(rows) == 10
+    assert len(rows) == 11
     missing = {name for name, row in rows.items() if "p50_ms" not in row}
     absent = {"PyTorch around it", "bound: both copies"}
     if cuda.devices()[0].name == "emulated":

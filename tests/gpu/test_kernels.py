@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import numpy as np
 import oracles
 import pytest
-from device import Guarded, GuardedTensor, like
+from device import Guarded, GuardedTensor, View, like
 from hypothesis import HealthCheck, given, settings
 from strategies import RESIZES, alphas, arrays, images, lay_out, seeds, sizes
 from test_blur import psnr
@@ -274,6 +274,51 @@ def test_nv12_equals_oracle(cuda, data, luma, size, split, option):
     result = cuda.to_tensor(image, size, pixel_format="nv12", **IMAGENET, **option)
     expected = oracles.yuv_to_tensor(planes, size, **IMAGENET, **option)
     assert_close(result.numpy(), expected, IMAGENET, 4 * 130)
+
+
+@each_device
+@given(
+    data=st.data(),
+    # Below, at and above the pixels that one thread makes, and the edge of a row of threads.
+    half=st.tuples(st.integers(1, 33), st.one_of(st.integers(1, 65), st.integers(1023, 1026))),
+    split=st.booleans(),
+    colours=st.fixed_dictionaries(
+        {
+            "matrix": st.sampled_from(["bt601", "bt709"]),
+            "range": st.sampled_from(["limited", "full"]),
+        }
+    ),
+)
+def test_yuv_to_rgb_equals_oracle(cuda, data, half, split, colours):
+    height, width = 2 * half[0], 2 * half[1]
+    frame = np.ascontiguousarray(data.draw(images((height * 3 // 2, width), 1)))
+    planes = oracles.yuv_planes(frame, "nv12")
+    image = like(cuda, frame)
+    if split:
+        flat = np.stack(planes[1:], -1)
+        flat = flat.reshape(flat.shape[0], -1) if data.draw(st.booleans()) else flat
+        image = like(cuda, lay_out(planes[0], "padded")), like(cuda, lay_out(flat, "padded"))
+    guarded = Guarded(cuda, (height, width, 3), np.uint8)
+    assert cuda.yuv_to_rgb(image, **colours, out=guarded.out) is guarded.out
+    np.testing.assert_array_equal(guarded.result(), oracles.yuv_to_rgb(planes, **colours))
+
+
+def test_what_is_no_nv12_frame_is_refused(cuda):
+    luma, chroma = cuda.empty((4, 6), "uint8"), cuda.empty((2, 6), "uint8")
+    for image, error, message in (
+        ((luma,), ValueError, r"image: expected planes \(y, uv\), got 1 planes"),
+        ((luma, luma), ValueError, r"image\[1\]: expected half the size of luma, 2 x 3"),
+        ((luma, cuda.empty((2, 7), "uint8")), ValueError, r"image\[1\]: expected half the size"),
+        ((cuda.empty((3, 6), "uint8"), chroma), ValueError, r"image\[0\]: expected even height"),
+        (cuda.empty((4, 6), "uint8"), ValueError, r"image: expected \(H \* 3 / 2, W\)"),
+        ((np.zeros((4, 6), np.uint8), chroma), TypeError, r"image\[0\]: expected a device array"),
+    ):
+        with pytest.raises(error, match=message):
+            cuda.yuv_to_rgb(image)
+    memory = cuda.empty((8, 6, 3), "uint8")
+    inside = View(memory, (4, 6), None), View(memory, (2, 6), None, 24)
+    with pytest.raises(ValueError, match="out: expected memory apart from image"):
+        cuda.yuv_to_rgb(inside, out=View(memory, (4, 6, 3), None))
 
 
 @each_device

@@ -36,10 +36,14 @@ class Network:
         self.cuda.resize(plane, SIZE, filter="nearest", out=out, stream=stream)
 
 
-def expected(cuda, frame, result, refine, foreground):
-    """The same by the free functions."""
+def expected(cuda, frame, result, refine, foreground, nv12=None):
+    """The same by the free functions; nv12 is how such a frame is meant."""
     on_device = cuda.to_device(frame)
-    tensor = cuda.to_tensor(on_device, SIZE, filter="area").numpy()
+    if nv12 is None:
+        tensor = cuda.to_tensor(on_device, SIZE, filter="area").numpy()
+    else:
+        tensor = cuda.to_tensor(on_device, SIZE, filter="area", pixel_format="nv12", **nv12).numpy()
+        on_device = cuda.yuv_to_rgb(on_device, **nv12)
     small = cuda.to_device(np.clip(tensor[0, 0], 0, 1))
     if refine is None:
         alpha = cuda.resize(small, FRAME, dtype="uint8")
@@ -104,6 +108,83 @@ def test_results_are_those_of_the_kernels(cuda, result, refine, foreground, over
     assert len(results) == len(inputs)
     for frame, got in zip(inputs, results, strict=True):
         np.testing.assert_array_equal(got, expected(cuda, frame, result, refine, foreground))
+
+
+@pytest.mark.parametrize("graph", [True, False])
+@pytest.mark.parametrize(
+    ("result", "refine", "foreground"),
+    [
+        ("alpha", fm.Refine(), "image"),
+        ("alpha", None, "image"),
+        ("cutout", fm.Refine(), "estimated"),
+        ("composite", None, "image"),
+    ],
+)
+def test_nv12_frames_from_everywhere(cuda, result, refine, foreground, graph):
+    meant = {"matrix": "bt709", "range": "full"}
+    pipeline = cuda.Pipeline(
+        Network(cuda),
+        frame_size=FRAME,
+        size=SIZE,
+        pixel_format="nv12",
+        **meant,
+        filter="area",
+        result=result,
+        refine=refine,
+        foreground=foreground,
+        background=(1, 2, 3),
+        graph=graph,
+    )
+    height, width = FRAME
+    inputs = np.random.default_rng(3).integers(0, 256, (6, height * 3 // 2, width), np.uint8)
+    results = []
+    for i, frame in enumerate(inputs):
+        planes = frame[:height], frame[height:].reshape(height // 2, width // 2, 2)
+        # Joined and split, on the host and on the device, with rows apart and adjacent.
+        padded = cuda.to_device(np.pad(frame, ((0, 0), (0, 10))))
+        step = width + 10
+        whole = View(padded, frame.shape, (step, 1))
+        luma = View(padded, (height, width), (step, 1))
+        chroma = View(padded, (height // 2, width // 2, 2), (step, 2, 1), height * step)
+        if pipeline.waiting == pipeline.depth:
+            results.append(pipeline.result())
+        if i == 2:
+            assert pipeline.frame().shape == frame.shape
+            pipeline.frame()[...] = frame
+            pipeline.submit()
+        else:
+            pipeline.submit([frame, planes, None, whole, (luma, chroma), frame[::-1][::-1]][i])
+    while pipeline.waiting:
+        results.append(pipeline.result())
+    for frame, got in zip(inputs, results, strict=True):
+        want = expected(cuda, frame, result, refine, foreground, meant)
+        np.testing.assert_array_equal(got, want)
+
+
+def test_what_nv12_frames_are_not(cuda):
+    options = {"frame_size": FRAME, "size": SIZE, "pixel_format": "nv12"}
+    for change, message in (
+        ({"frame_size": (50, 71)}, "frame_size: expected even height and width for 'nv12'"),
+        ({"pixel_format": "i420"}, "pixel_format: expected one of 'rgb', 'bgr', 'nv12'"),
+        ({"matrix": "bt2020"}, "matrix: expected one of 'bt601', 'bt709'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            cuda.Pipeline(Network(cuda), **{**options, **change})
+    pipeline = cuda.Pipeline(Network(cuda), **options)
+    luma, chroma = np.zeros(FRAME, np.uint8), np.zeros((FRAME[0] // 2, FRAME[1]), np.uint8)
+    for frame, error, message in (
+        (frames(1)[0], ValueError, r"frame: expected \(H, W\) uint8, got \(50, 70, 3\)"),
+        (luma[:48], ValueError, "frame: expected the size of the pipeline's frames, 50 x 70"),
+        ((luma, chroma[1:]), ValueError, r"frame\[1\]: expected half the size of luma"),
+        ((luma, cuda.to_device(chroma)), TypeError, r"frame\[1\]: expected"),
+        ((cuda.to_device(luma), chroma), TypeError, r"frame\[1\]: expected a device array"),
+        ((), ValueError, r"frame: expected planes \(y, uv\), got 0 planes"),
+    ):
+        with pytest.raises(error, match=message):
+            pipeline.submit(frame)
+    assert pipeline.waiting == 0
+    pipeline.submit((luma, chroma))
+    assert (pipeline.result() == 0).all()
 
 
 @pytest.mark.parametrize("overlap", [True, False])
