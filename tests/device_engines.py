@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 from fastmatte.engines import ENGINES
-from fastmatte.engines.gpu import Bound
+from fastmatte.engines.gpu import Bound, name_of
 
 
 class OnDevice:
@@ -24,7 +24,8 @@ class OnDevice:
         self.path, self.gpu = path, gpu
         self.plain = ENGINES["onnxruntime"].open(path, precision="fp32", threads=threads)
         self.signature, self.version = self.plain.signature, self.plain.version
-        self.device, self.precision, self.threads = gpu.devices()[0].name, "fp32", threads
+        self.number = gpu.current_device()
+        self.device, self.precision, self.threads = name_of(gpu, self.number), "fp32", threads
 
     def bind(self, inputs, outputs, *, constants=()):
         fixed = {name: inputs[name] for name in constants}
@@ -33,7 +34,8 @@ class OnDevice:
             name: type(self.signature.inputs[0])(name, array.dtype.name, array.shape)
             for name, array in {**moved, **outputs}.items()
         }
-        return Bound(self.gpu, self.enqueuer(tensors, fixed), moved, outputs)
+        with self.gpu.using(self.number):
+            return Bound(self.gpu, self.enqueuer(tensors, fixed), moved, outputs)
 
     def run(self, inputs, *, constants=()):
         return self.plain.run(inputs, constants=constants)

@@ -182,7 +182,9 @@ def test_no_driver_is_said_in_cudas_words(monkeypatch):
     with pytest.raises(fm.EngineError, match=r"tensorrt needs a GPU: the driver is for CUDA 11\.4"):
         tensorrt.machine()
     gpu.missing = lambda: None
-    gpu.devices = lambda: [types.SimpleNamespace(name="NVIDIA H200", capability=(9, 0))]
+    gpus = [("NVIDIA T4", (7, 5)), ("NVIDIA H200", (9, 0))]
+    gpu.devices = lambda: [types.SimpleNamespace(name=n, capability=c) for n, c in gpus]
+    gpu.current_device = lambda: 1
     assert tensorrt.machine() == Machine("tensorrt", "8.5", "NVIDIA H200", "9.0")
 
 
@@ -204,7 +206,11 @@ def opened(context, lines=()):
     trt = types.SimpleNamespace(
         nptype=np.dtype, TensorIOMode=types.SimpleNamespace(INPUT=True), ILogger=Words.ILogger
     )
-    gpu = types.SimpleNamespace(free_memory=lambda: 123)
+    gpu = types.SimpleNamespace(
+        free_memory=lambda: 123,
+        current_device=lambda: 0,
+        devices=lambda: [types.SimpleNamespace(name="a GPU")],
+    )
     log = tensorrt.Log(trt)
     log.lines += lines
     facts = EngineFacts(

@@ -18,6 +18,8 @@ std::vector<std::int64_t> packed_strides(const std::vector<std::int64_t>& shape,
 // Orders what producer has to do before the next work of stream.
 void wait_for(cudaStream_t producer, const StreamArgument& stream) {
   if (producer == stream.handle) return;
+  // An event records streams of the device that it was made on.
+  const cuda::DeviceScope scope(cuda::device_of_stream(producer));
   const cuda::Event event;
   event.record(producer);
   event.hold(stream.handle);
@@ -128,6 +130,8 @@ StreamArgument read_stream(py::handle object) {
 
 DeviceView read_device(py::handle object, const char* name, const std::string& expected,
                        const StreamArgument& stream) {
+  // Whose default stream a producer may name.
+  const cuda::DeviceScope scope(stream.device);
   DeviceView view;
   if (const auto interface = attribute(object, "__cuda_array_interface__"); !interface.is_none()) {
     view = from_interface(interface, object, name, stream);

@@ -151,11 +151,23 @@ struct OwnedStream {
   int device;
 };
 
+struct OwnedEvent {
+  cuda::Event event;
+  int device;
+};
+
+void require_device_of(const StreamArgument& stream, int device) {
+  if (stream.device == device) return;
+  throw ArgumentError("stream", "one of device " + std::to_string(device),
+                      "one of device " + std::to_string(stream.device));
+}
+
 // A graph of free functions' calls, and what they took their scratch from.
 struct OwnedGraph {
   std::shared_ptr<SharedWorkspace> shared;
   cuda::Graph graph;
   py::object function;  // and all memory it refers to
+  int device;
 };
 
 }  // namespace
@@ -185,6 +197,14 @@ void register_device(py::module_& module) {
   module.def("device_count", [] {
     cuda::require_driver();
     return cuda::device_count();
+  });
+  module.def("current_device", [] {
+    cuda::require_driver();
+    return cuda::current_device();
+  });
+  module.def("set_device", [](int device) {
+    cuda::require_driver();
+    cuda::check(cudaSetDevice(device), "cudaSetDevice");
   });
   module.def("device_info", [](int device) {
     cuda::require_driver();
@@ -224,7 +244,7 @@ void register_device(py::module_& module) {
              const cuda::DeviceScope scope(device);
              return OwnedStream{cuda::Stream(), device};
            }),
-           py::arg("device") = 0)
+           py::arg("device"))
       .def_readonly("device", &OwnedStream::device)
       .def_property_readonly("ptr",
                              [](const OwnedStream& self) {
@@ -238,21 +258,30 @@ void register_device(py::module_& module) {
         const py::gil_scoped_release release;
         self.stream.synchronize();
       });
-  py::class_<cuda::Event>(module, "Event", py::module_local())
-      .def(py::init([] {
-        cuda::require_driver();
-        return cuda::Event(cuda::Event::Timing::on);
-      }))
-      .def("record", [](const cuda::Event& self,
-                        py::object stream) { self.record(read_stream(stream).handle); })
-      .def("synchronize",
-           [](const cuda::Event& self) {
-             const py::gil_scoped_release release;
-             self.synchronize();
+  py::class_<OwnedEvent>(module, "Event", py::module_local())
+      .def(py::init([](int device) {
+             cuda::require_driver();
+             const cuda::DeviceScope scope(device);
+             return OwnedEvent{cuda::Event(cuda::Event::Timing::on), device};
+           }),
+           py::arg("device"))
+      .def_readonly("device", &OwnedEvent::device)
+      .def("record",
+           [](const OwnedEvent& self, py::object stream) {
+             const auto on = read_stream(stream);
+             require_device_of(on, self.device);
+             self.event.record(on.handle);
            })
-      .def("hold", [](const cuda::Event& self,
-                      py::object stream) { self.hold(read_stream(stream).handle); })
-      .def("milliseconds_since", &cuda::Event::milliseconds_since);
+      .def("synchronize",
+           [](const OwnedEvent& self) {
+             const py::gil_scoped_release release;
+             self.event.synchronize();
+           })
+      .def("hold", [](const OwnedEvent& self,
+                      py::object stream) { self.event.hold(read_stream(stream).handle); })
+      .def("milliseconds_since", [](const OwnedEvent& self, const OwnedEvent& start) {
+        return self.event.milliseconds_since(start.event);
+      });
   py::class_<OwnedGraph>(module, "Graph", py::module_local())
       .def(py::init([](py::object function, py::object stream) {
              const auto on = read_stream(stream);
@@ -261,13 +290,15 @@ void register_device(py::module_& module) {
              cuda::Graph graph = cuda::Graph::capture(on.handle, [&] { function(); });
              const std::lock_guard lock(shared->mutex);
              shared->workspace.retain();
-             return OwnedGraph{std::move(shared), std::move(graph), std::move(function)};
+             return OwnedGraph{std::move(shared), std::move(graph), std::move(function), on.device};
            }),
            py::arg("function"), py::arg("stream"))
       .def_property_readonly("nodes", [](const OwnedGraph& self) { return self.graph.nodes(); })
       .def("launch", [](const OwnedGraph& self, py::object stream) {
         const auto on = read_stream(stream);
+        require_device_of(on, self.device);
         const py::gil_scoped_release release;
+        const cuda::DeviceScope scope(on.device);
         self.graph.launch(on.handle);
       });
   py::class_<cuda::Array, std::shared_ptr<cuda::Array>>(module, "Array", py::module_local())
@@ -299,11 +330,14 @@ void register_device(py::module_& module) {
                                    detail::text_of(py::tuple(py::cast(shape))) + " " +
                                        detail::text_of(values.dtype()));
              }
+             // None is the default stream of the memory's own device.
+             const cuda::DeviceScope scope(self.device);
              send(values, self, read_stream(stream));
            })
       .def(
           "numpy",
           [](const cuda::Array& self, py::object stream) {
+            const cuda::DeviceScope scope(self.device);
             auto on = read_stream(stream);
             if (stream.is_none()) on.handle = self.writer;
             return download(self, on);

@@ -19,6 +19,7 @@ struct EmulatedStream {
   bool origin = false;
 };
 struct EmulatedEvent {
+  int device = 0;
   EmulatedGraph* capture = nullptr;
   bool recorded = false;
   std::chrono::steady_clock::time_point time;
@@ -50,6 +51,18 @@ bool is_default(cudaStream_t stream) { return reinterpret_cast<std::uintptr_t>(s
 
 EmulatedGraph* capture_of(cudaStream_t stream) {
   return is_default(stream) ? nullptr : stream->capture;
+}
+
+int device_of(cudaStream_t stream) { return is_default(stream) ? current : stream->device; }
+
+// Copies go to any stream.
+cudaError_t put(cudaStream_t stream, std::function<void()> work) {
+  if (EmulatedGraph* const graph = capture_of(stream)) {
+    graph->work.push_back(std::move(work));
+  } else {
+    work();
+  }
+  return cudaSuccess;
 }
 
 std::size_t used(int device) {
@@ -87,12 +100,8 @@ cudaError_t release(void* pointer) {
 namespace fastmatte::cuda::emulated {
 
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
-  if (EmulatedGraph* const graph = capture_of(stream)) {
-    graph->work.push_back(std::move(work));
-  } else {
-    work();
-  }
-  return cudaSuccess;
+  if (device_of(stream) != current) return result(cudaErrorInvalidResourceHandle);
+  return put(stream, std::move(work));
 }
 
 std::size_t live_bytes() noexcept {
@@ -139,6 +148,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "out of memory";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
     case cudaErrorStreamCaptureUnsupported:
       return "operation not permitted when stream is capturing";
     default:
@@ -208,13 +219,13 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
-  return enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+  return put(stream, [=] { std::memcpy(to, from, bytes); });
 }
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
                               std::size_t from_pitch, std::size_t row_bytes, std::size_t rows,
                               cudaMemcpyKind, cudaStream_t stream) {
   if (row_bytes > to_pitch || row_bytes > from_pitch) return result(cudaErrorInvalidValue);
-  return enqueue(stream, [=] {
+  return put(stream, [=] {
     for (std::size_t y = 0; y < rows; ++y) {
       std::memcpy(static_cast<char*>(to) + y * to_pitch,
                   static_cast<const char*>(from) + y * from_pitch, row_bytes);
@@ -243,7 +254,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   return cudaSuccess;
 }
 cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
-  *device = is_default(stream) ? current : stream->device;
+  *device = device_of(stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
@@ -266,6 +277,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new EmulatedEvent;
+  (*event)->device = current;
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -273,6 +285,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (event->device != device_of(stream)) return result(cudaErrorInvalidResourceHandle);
   event->capture = capture_of(stream);
   // A stream that was forked into a capture leaves it where it is joined: by this event.
   if (event->capture && !stream->origin) stream->capture = nullptr;
@@ -284,7 +297,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return result(event->capture ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
-  if (!start->recorded || !end->recorded) return result(cudaErrorInvalidResourceHandle);
+  if (!start->recorded || !end->recorded || start->device != end->device)
+    return result(cudaErrorInvalidResourceHandle);
   *milliseconds = std::chrono::duration<float, std::milli>(end->time - start->time).count();
   return cudaSuccess;
 }

@@ -98,7 +98,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 
 namespace fastmatte::cuda::emulated {
 
-// What stands for a kernel's launch.
+// What stands for a kernel's launch, so to a stream of the current device alone.
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
 
 // Bytes of both devices and of pinned memory that are not freed.

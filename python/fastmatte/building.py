@@ -22,7 +22,7 @@ from fastmatte.arrays import Array, Size
 from fastmatte.engine_cache import Wanted, cached, keep_timing, timing
 from fastmatte.engines import COMPILERS, ENGINES, Precision
 from fastmatte.engines.engine_file import SUFFIX, EngineFacts, Machine, packed, read_engine
-from fastmatte.engines.gpu import Bound
+from fastmatte.engines.gpu import Bound, on_gpu
 from fastmatte.errors import EngineError, ModelError
 from fastmatte.graph import freeze, lower, quantise, read_signature
 from fastmatte.graph.divergence import Layer, first_divergence
@@ -126,6 +126,7 @@ def build(
     tolerance: float = TOLERANCE,
     family: str | None = None,
     threads: int | None = None,
+    device: int | str | None = None,
     overwrite: bool = False,
     progress: Progress = lambda stage, share: None,
 ) -> BuildReport:
@@ -143,6 +144,8 @@ def build(
                tried by "auto" only where they are given. None for drawn portraits.
     tolerance: the largest mean deviation from ONNX Runtime's fp32 that passes; above it nothing
                is written.
+    device:    the GPU that engines are built and proved on, as for a Matter. They run on every GPU
+               of its name.
     progress:  called with what is being done, and how much of it, None where nobody knows.
 
     Returns the report; whether it passed is in it. A precision that the engine cannot do is a
@@ -168,7 +171,10 @@ def build(
     goal, suffix = Path(out), SUFFIX if engine in COMPILERS else ".onnx"
     if goal.suffix != suffix:
         raise ValueError(f"out: expected a name that ends in {suffix}, got {goal.name!r}")
-    job = _Job.of(spec, engine, samples, tolerance, threads, progress)
+    if device is not None and engine not in COMPILERS:
+        raise ValueError(f"device: expected None, for {engine} runs on the processor; got {device}")
+    with on_gpu(device):
+        job = _Job.of(spec, engine, samples, tolerance, threads, progress)
     chosen = [job.size] if sizes is None else list(dict.fromkeys(sizes))
     if not chosen:
         raise ValueError("sizes: expected at least one, got none")
@@ -179,7 +185,7 @@ def build(
         refuse_occupied(place, overwrite=overwrite)
     found = []
     for size, place in goals.items():
-        with tempfile.TemporaryDirectory(prefix="fastmatte-") as folder:
+        with on_gpu(device), tempfile.TemporaryDirectory(prefix="fastmatte-") as folder:
             built, data = job.run(Path(folder), size, precision)
             if data is not None:
                 with replacing(place, overwrite=overwrite) as file:
@@ -207,6 +213,8 @@ def engine_for(
     progress: Progress = lambda stage, share: None,
 ) -> Path:
     """Return the engine of a network for this machine, from the cache, else built and proved now.
+
+    The machine's current GPU is the one it is for.
 
     spec: of a file that is there; its size, else what the family sees of a 1080p frame, is the
           engine's.

@@ -5,9 +5,9 @@ What holds for every kernel here:
 - It is the twin of its namesake in fastmatte.kernels: the same results, but for what is said.
 - Arrays lie on one device and come from any library: __cuda_array_interface__ (CuPy, Numba,
   PyTorch) or DLPack. They are used where they lie, and must have rows of adjacent pixels.
-- stream is where the work is enqueued: None for the default stream, an address, or a stream of
-  CuPy, PyTorch or this module. The call returns at once; whoever reads the result on another stream
-  waits for it.
+- stream is where the work is enqueued: None for the default stream of the current device, an
+  address, or a stream of CuPy, PyTorch or this module. The call returns at once; whoever reads the
+  result on another stream waits for it.
 - out, where given, has the shape and dtype of the result and may not overlap an input unless the
   processor's kernel says that it may. Else the result is a new array on the stream's device.
 - Nobody can look at values without waiting for them, so that alpha outside [0, 1] is clamped, NaN
@@ -22,6 +22,7 @@ What holds for every kernel here:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal, Protocol
@@ -57,6 +58,7 @@ __all__ = [
     "Stream",
     "blur",
     "composite",
+    "current_device",
     "cutout",
     "devices",
     "empty",
@@ -70,9 +72,12 @@ __all__ = [
     "to_device",
     "to_tensor",
     "trimap",
+    "using",
     "yuv_to_rgb",
 ]
 
+#: A GPU: "cuda:1" as PyTorch has it, or its number, as CuPy and CUDA itself have it.
+DeviceLike = int | str
 #: A stream of any library, its address, or None for the default stream.
 StreamLike = Any
 
@@ -125,6 +130,43 @@ def devices() -> list[Device]:
     ]
 
 
+def current_device() -> int:
+    """Return the number of the device that this thread works on where nobody names one."""
+    return int(_module().current_device())
+
+
+@contextmanager
+def using(device: DeviceLike) -> Iterator[int]:
+    """Make a device this thread's current one for a while, for CUDA's other users too; as its
+    number.
+
+    Raises ValueError for one that there is not.
+    """
+    module = _module()
+    number, before = _number(device), module.current_device()
+    module.set_device(number)
+    try:
+        yield number
+    finally:
+        module.set_device(before)
+
+
+def _number(device: DeviceLike | None) -> int:
+    """Return a device's number, the current one's for None."""
+    module = _module()
+    if device is None:
+        return int(module.current_device())
+    number: object = device
+    if isinstance(device, str):
+        name, _, digits = device.partition(":")
+        number = int(digits) if name == "cuda" and digits.isdecimal() else None
+    count = module.device_count()
+    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < count:
+        return number
+    expected = " or ".join(f"'cuda:{i}'" for i in range(count))
+    raise ValueError(f"device: expected {expected}, or its number, got {device!r}")
+
+
 def free_memory() -> int:
     """Return the bytes of the current device that nobody holds."""
     return int(_module().free_memory())
@@ -153,17 +195,18 @@ def to_device(values: Array, *, stream: StreamLike = None) -> Any:
     return _module().upload(values, stream)
 
 
-def Stream(device: int = 0) -> Any:  # noqa: N802
-    """Make a stream of a device: ptr, device, synchronize()."""
-    return _module().Stream(device)
+def Stream(device: DeviceLike | None = None) -> Any:  # noqa: N802
+    """Make a stream of a device, None for the current one: ptr, device, synchronize()."""
+    return _module().Stream(_number(device))
 
 
-def Event() -> Any:  # noqa: N802
-    """Make a point in a stream's work: record(stream), synchronize(), milliseconds_since(event).
+def Event(device: DeviceLike | None = None) -> Any:  # noqa: N802
+    """Make a point in the work of a stream of a device, None for the current one.
 
-    hold(stream) makes what that one is given from now on wait for it.
+    record(stream), synchronize(), milliseconds_since(event); hold(stream), of any device, makes
+    what that one is given from now on wait for it.
     """
-    return _module().Event()
+    return _module().Event(_number(device))
 
 
 def Graph(function: Callable[[], object], *, stream: StreamLike) -> Any:  # noqa: N802
@@ -370,6 +413,7 @@ class Pipeline:
                   results come two frames later; False is done with one before it takes the next.
     graph:        False enqueues every frame anew: for comparison, or what cannot be captured.
     results:      "host", or "device" for results that stay there.
+    device:       on which all of it is; None for the current one.
 
     Belongs to one thread at a time. Raises what network raises, and DeviceMemoryError. Where the
     network cannot be captured, every frame is enqueued, and why_no_graph says why.
@@ -404,7 +448,7 @@ class Pipeline:
         overlap: bool = True,
         graph: bool = True,
         results: Literal["host", "device"] = "host",
-        device: int = 0,
+        device: DeviceLike | None = None,
     ) -> None:
         self._pipeline = _module().Pipeline(
             network,
@@ -433,7 +477,7 @@ class Pipeline:
             overlap=overlap,
             graph=graph,
             results=results,
-            device=device,
+            device=_number(device),
         )
 
     @property

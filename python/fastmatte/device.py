@@ -144,6 +144,7 @@ class DevicePipeline(Pipeline):
             states=network.states,
             refine=self.refine,
             own_foreground=network.foreground,
+            device=network.number,
             graph=refused is None,
             **options,
         )
@@ -220,14 +221,15 @@ class Network:
 
     def __init__(self, engine: DeviceEngine, plan: DevicePlan) -> None:
         self.plan = plan
-        self.gpu = engine.gpu
+        self.gpu, self.number = engine.gpu, engine.number
         self.why_no_graph = engine.why_no_graph
-        self._arrays = {
-            name: self.gpu.empty(tensor.shape, tensor.dtype)
-            for name, tensor in plan.tensors.items()
-            if name not in (plan.image, plan.alpha)
-        }
-        self.run = Run(engine.enqueuer(plan.tensors, plan.constants), plan, self._arrays)
+        with self.gpu.using(self.number):
+            self._arrays = {
+                name: self.gpu.empty(tensor.shape, tensor.dtype)
+                for name, tensor in plan.tensors.items()
+                if name not in (plan.image, plan.alpha)
+            }
+            self.run = Run(engine.enqueuer(plan.tensors, plan.constants), plan, self._arrays)
 
     @property
     def foreground(self) -> Any:

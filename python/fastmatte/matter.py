@@ -29,6 +29,7 @@ from fastmatte.device import DevicePipeline, on_device, why_on_processor
 from fastmatte.engines import (
     COMPILERS,
     ENGINES,
+    ON_GPU,
     DeviceEngine,
     Engine,
     EngineName,
@@ -37,6 +38,7 @@ from fastmatte.engines import (
     open_engine,
 )
 from fastmatte.engines.engine_file import SUFFIX
+from fastmatte.engines.gpu import current_gpu, on_gpu
 from fastmatte.errors import EngineError
 from fastmatte.graph import read_signature, require_external_data_inside
 from fastmatte.guidance import BAND, MOST_BAND, Guidance, make_trimap
@@ -130,6 +132,9 @@ class Matter:
                Streams switch at their next frame, those with recurrent state where it starts
                afresh.
                info.building says how it goes, wait_for_engine() waits.
+    device:    which GPU "tensorrt" and "cuda" are on, "cuda:1" or its number, by the order of
+               fastmatte.cuda.devices(); None for the current one, which is the first unless
+               somebody changed that.
     strict:    refuse what would run otherwise than it should: on "tensorrt" and "cuda" frames that
                are fed and read on the processor, frames that no CUDA graph runs, and, on "cuda",
                parts of the network that are left to the processor.
@@ -151,7 +156,7 @@ class Matter:
                a window are run whole.
     trimap_from: for networks that take a trimap, the model, or a Matter made ready, whose alpha
                makes one where none is given: a first network finds the subject, the second does
-               its edges. Engine, precision, threads and commercial_only are for both.
+               its edges. Engine, precision, device, threads and commercial_only are for both.
     trimap_radius: of that trimap's unknown band, in parts of the square root of the image's
                pixels, so that it suits images of every size; None for 0.02, which is 29 pixels at
                1080p.
@@ -177,6 +182,7 @@ class Matter:
         trimap_from: str | Path | ModelSpec | Matter | None = None,
         trimap_radius: float | None = None,
         while_building: Literal["onnxruntime", "openvino", "cuda"] | None = None,
+        device: int | str | None = None,
         strict: bool = False,
     ) -> None:
         chosen_refine = _refine_of(refine)
@@ -192,16 +198,32 @@ class Matter:
         require_external_data_inside(path)
         builds = engine in COMPILERS and path.suffix != SUFFIX
         _require_while_building(while_building, builds=builds)
+        if device is not None and engine not in ON_GPU and path.suffix != SUFFIX:
+            gpus = " or ".join(map(repr, ON_GPU))
+            raise ValueError(
+                f"device: expected None, for engine {engine!r} runs on the processor and not on a "
+                f"GPU, as {gpus} would; got {device!r}"
+            )
         if strict and while_building is not None:
             raise ValueError(f"strict: expected False while {while_building} serves, got True")
         recognised_by = ""
+        if device is None and while_building is not None:
+            device = current_gpu()  # In the thread that builds it may be another.
         if builds:
             # What is missing is said now, and both engines see frames at one size.
-            COMPILERS[engine].machine()
+            with on_gpu(device):
+                COMPILERS[engine].machine()
             spec, recognised_by = _sized(spec)
 
         def load(progress: Progress | None) -> tuple[Pipeline, str, str]:
-            """Open the engine; one that is built, where somebody is told of its progress."""
+            """Open the engine; one that is built, where somebody is told of its progress.
+
+            In whichever thread: which GPU is current is each thread's own.
+            """
+            with on_gpu(device):
+                return load_there(progress)
+
+        def load_there(progress: Progress | None) -> tuple[Pipeline, str, str]:
             name, file, kind, seen = engine, path, precision, spec
             if progress is None and while_building is not None:
                 name, kind = while_building, "auto"
@@ -227,7 +249,7 @@ class Matter:
         pipeline, self._engine_reason, self._reason = load(None)
         self._serving = Serving(pipeline)
         self._coarse = self._coarse_of(
-            trimap_from, engine, precision, commercial_only, while_building
+            trimap_from, engine, precision, commercial_only, while_building, device
         )
         # A size the graph cannot take is reported here, not by the first frame.
         self._pipeline.input_size((1, 1))
@@ -257,6 +279,7 @@ class Matter:
         precision: Precision,
         commercial_only: bool,
         while_building: Literal["onnxruntime", "openvino", "cuda"] | None,
+        device: int | str | None,
     ) -> Matter | None:
         """Return the network that makes trimaps, run as this one where it is not ready."""
         if model is None:
@@ -277,6 +300,7 @@ class Matter:
                 threads=self._pipeline.threads,
                 commercial_only=commercial_only,
                 while_building=while_building,
+                device=device,
             )
         elif commercial_only:
             path = model._pipeline.spec.path

@@ -124,12 +124,13 @@ def check(
     size: Size | None = None,
     refine: Literal["guided", "none"] | Refine = "guided",
     threads: int | None = None,
+    device: int | str | None = None,
     reference: str | Path | ModelSpec | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> CheckReport:
     """Hold the alpha of an engine and precision against that of ONNX Runtime in fp32.
 
-    model, engine, precision, family, mode, size, refine, threads: as for a Matter.
+    model, engine, precision, family, mode, size, refine, threads, device: as for a Matter.
     samples:   a folder of images, or images: paths or (H, W, 3) uint8. They are the frames of one
                video, for networks that remember. None for portraits drawn by fastmatte, moving, of
                several sizes. A network that needs a trimap or the background is given the file
@@ -148,7 +149,12 @@ def check(
     found = samples_of(samples)
     _require_reference(model, reference)
 
-    def load(network: str | Path | ModelSpec, name: EngineName, kind: Precision) -> Matter:
+    def load(
+        network: str | Path | ModelSpec,
+        name: EngineName,
+        kind: Precision,
+        where: int | str | None = None,
+    ) -> Matter:
         return Matter(
             network,
             engine=name,
@@ -158,9 +164,10 @@ def check(
             size=size,
             refine=refine,
             threads=threads,
+            device=where,
         )
 
-    matter = load(model, engine, precision)
+    matter = load(model, engine, precision, device)
     if matter.info.engine in COMPILERS:
         # Built for one size, at which the other has to see frames as well.
         size = matter.input_size(COMMON_FRAME)

@@ -7,6 +7,7 @@ launch on both.
 from __future__ import annotations
 
 import gc
+import threading
 
 import fastmatte as fm
 import graphs
@@ -246,6 +247,87 @@ def test_streams_and_frames_of_another_device_are_refused(kind, cuda, graph):
     with pytest.raises(ValueError, match="out: expected memory of device 0"):
         pipeline.result(cuda.empty((64, 96, 3), "uint8", stream=elsewhere))
     assert pipeline.result().shape == (64, 96, 3)
+
+
+@pytest.mark.parametrize("name", ["modnet", "rvm"])
+def test_a_matter_on_another_gpu(kind, cuda, tmp_path, name):
+    if len(cuda.devices()) < 2:
+        pytest.skip("there is one device")
+    path = getattr(graphs, name)(tmp_path / "x.onnx")
+    first, second = (fm.Matter(path, engine="cuda", device=at) for at in (0, "cuda:1"))
+    assert [m.info.device.split()[-1] for m in (first, second)] == ["(cuda:0)", "(cuda:1)"]
+    free = []
+    for matter in (first, second):
+        before = [free_on(cuda, i) for i in (0, 1)]
+        matter.alpha(PHOTO)
+        free.append([free_on(cuda, i) < was for i, was in enumerate(before)])
+    assert free == [[True, False], [False, True]]
+    np.testing.assert_array_equal(first.alpha(PHOTO), second.alpha(PHOTO))
+    with first.stream(cuts="ignore") as stream, second.stream(cuts="ignore") as other:
+        for frame in FRAMES[:3]:
+            np.testing.assert_array_equal(stream(frame).alpha, other(frame).alpha)
+            np.testing.assert_array_equal(stream(frame).foreground, other(frame).foreground)
+        other.remember(stream.memory())
+        np.testing.assert_array_equal(stream(FRAMES[3]).alpha, other(FRAMES[3]).alpha)
+    # In a thread whose current device is another one.
+    found = []
+    thread = threading.Thread(target=lambda: found.append(second.alpha(PHOTO)))
+    thread.start()
+    thread.join()
+    np.testing.assert_array_equal(found[0], first.alpha(PHOTO))
+    size = FRAMES[0].shape[:2]
+    results = (m.pipeline(size).results(FRAMES) for m in (first, second))
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_array_equal(got, want)
+    pipeline = second.pipeline(size)
+    with pytest.raises(ValueError, match=r"frame: expected memory of device 1, .* device 0"):
+        pipeline.submit(cuda.to_device(FRAMES[0]), stream=cuda.Stream(1))
+    with cuda.using(1):
+        assert fm.Matter(path, engine="cuda").info.device == second.info.device
+
+
+def free_on(cuda, device):
+    """Bytes of a device that nobody holds."""
+    with cuda.using(device):
+        return cuda.free_memory()
+
+
+def test_what_is_no_device_of_an_engine_is_refused(kind, cuda, graph):
+    count = len(cuda.devices())
+    for device in (count, "cuda", f"cuda:{count}"):
+        with pytest.raises(ValueError, match="device: expected 'cuda:0'"):
+            fm.Matter(graph("modnet"), engine="cuda", device=device)
+
+
+def test_engines_are_built_on_the_gpu_that_is_named(cuda, graph, tensorrt_role, tmp_path):
+    if len(cuda.devices()) < 2:
+        pytest.skip("there is one device")
+    seen = []
+
+    def watched(function):
+        def call(*arguments, **options):
+            seen.append(cuda.current_device())
+            return function(*arguments, **options)
+
+        return call
+
+    for name in ("machine", "compile", "open"):
+        setattr(tensorrt_role, name, watched(getattr(tensorrt_role, name)))
+    fm.build(graph("modnet"), tmp_path / "x.engine", sizes=[(64, 96)], device="cuda:1")
+    assert set(seen) == {1}
+    assert len(seen) > 3
+    for background in (None, "onnxruntime"):
+        seen.clear()
+        # Named by hand, and by being the current one of the thread that asks.
+        with cuda.using(1):
+            matter = fm.Matter(graph("modnet"), engine="tensorrt", while_building=background)
+        assert matter.wait_for_engine(60)
+        assert set(seen) == {1}
+        tensorrt_role.gain = 1
+    fm.check(tmp_path / "x.engine", reference=graph("modnet"), device=1, size=(64, 96))
+    assert seen[-1] == 1
+    with pytest.raises(ValueError, match="device: expected None, for onnxruntime runs on the proc"):
+        fm.build(graph("modnet"), tmp_path / "x.onnx", engine="onnxruntime", device=0)
 
 
 def test_what_is_no_alpha_is_refused(kind, tmp_path):

@@ -43,7 +43,8 @@ class Session:
         return getattr(self._session, name)
 
     def io_binding(self):
-        return Binding(self._session)
+        [(_, provider), *_] = self.providers
+        return Binding(self._session, int(provider["device_id"]))
 
     def run_with_iobinding(self, binding, options):
         wait = options.get_run_config_entry("disable_synchronize_execution_providers")
@@ -52,16 +53,17 @@ class Session:
 
 
 class Binding:
-    def __init__(self, session):
+    def __init__(self, session, device):
+        self.device = device
         self.binding = session.io_binding()
         self.bind_cpu_input = self.binding.bind_cpu_input
 
     def bind_input(self, name, kind, device, *rest):
-        assert (kind, device) == ("cuda", 0)
+        assert (kind, device) == ("cuda", self.device)
         self.binding.bind_input(name, "cpu", 0, *rest)
 
     def bind_output(self, name, kind, device, *rest):
-        assert (kind, device) == ("cuda", 0)
+        assert (kind, device) == ("cuda", self.device)
         self.binding.bind_output(name, "cpu", 0, *rest)
 
 
@@ -121,6 +123,27 @@ def test_sessions_run_on_our_stream_in_full_precision(provider, graph):
     assert (name, other) == (onnxruntime_cuda.PROVIDER, "CPUExecutionProvider")
     assert int(options["user_compute_stream"]) > 2
     assert options["use_tf32"] == "0"
+
+
+def test_sessions_are_made_on_the_gpu_that_is_named(provider, cuda, graph, tmp_path):
+    if len(cuda.devices()) < 2:
+        pytest.skip("there is one device")
+    right = fm.Matter(graph("modnet"), engine="onnxruntime").alpha(PHOTO)
+    matter = fm.Matter(graph("modnet"), engine="cuda", device="cuda:1")
+    close(matter.alpha(PHOTO), right)
+    assert matter.info.device.endswith("(cuda:1)")
+    if provider is not None:
+        [(_, options), _] = provider.made[-1].providers
+        assert options["device_id"] == "1"
+    trimap = np.full(PHOTO.shape[:2], 128, np.uint8)
+    fm.Matter(graphs.dim(tmp_path / "x.onnx"), engine="cuda", device=1).alpha(PHOTO, trimap=trimap)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "auto"])
+def test_engines_of_the_processor_take_no_device(graph, engine):
+    message = f"device: expected None, for engine '{engine}' runs on the processor and not on a GPU"
+    with pytest.raises(ValueError, match=message):
+        fm.Matter(graph("modnet"), engine=engine, device=0)
 
 
 def test_strict_refuses_what_no_graph_runs(provider, graph):

@@ -298,6 +298,28 @@ def test_alpha_of_the_frames_size_stays_as_it_is(cuda):
         np.testing.assert_array_equal(pipeline.result(), expected.astype(dtype))
 
 
+def test_all_of_it_on_another_device(cuda):
+    if len(cuda.devices()) < 2:
+        pytest.skip("there is one device")
+    options = {"frame_size": FRAME, "size": SIZE, "result": "composite", "foreground": "estimated"}
+    here = cuda.Pipeline(Network(cuda), **options)
+    there = cuda.Pipeline(Network(cuda), device="cuda:1", **options)
+    inputs = list(frames(6))
+    expected = list(here.results(inputs))
+    with cuda.using(1):
+        stream = cuda.Stream()
+        on_device = [cuda.to_device(frame) for frame in inputs]
+        out = cuda.empty((*FRAME, 3), "uint8")
+    for given in (inputs, on_device):
+        for got, want in zip(there.results(given), expected, strict=True):
+            np.testing.assert_array_equal(got, want)
+    there.submit(on_device[0], stream=stream)
+    there.result(out, stream=stream)
+    np.testing.assert_array_equal(out.numpy(stream=stream), expected[0])
+    with pytest.raises(ValueError, match=r"memory of device 1, .*, got that of device 0"):
+        there.submit(cuda.to_device(inputs[0]))
+
+
 def test_states_and_colours_of_a_networks_own(cuda):
     planes = np.random.default_rng(1).random((1, 3, *FRAME), np.float32)
     own, state = cuda.to_device(planes), cuda.to_device(np.full((4, 5), 7, np.float32))

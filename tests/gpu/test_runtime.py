@@ -318,6 +318,56 @@ def test_a_frame_on_another_device_is_refused(cuda):
     np.testing.assert_array_equal(result.numpy(stream=elsewhere), oracles.cutout(IMAGE, ALPHA))
 
 
+def test_every_kernel_on_another_device(cuda):
+    if len(cuda.devices()) < 2:
+        pytest.skip("there is one device")
+    call, outs = every_kernel(cuda, cuda.Stream())
+    call()
+    expected = {name: out.numpy() for name, out in outs.items()}
+    with cuda.using("cuda:1") as number:
+        assert number == cuda.current_device() == 1
+        stream = cuda.Stream()
+        call, outs = every_kernel(cuda, stream)
+        # Its default stream, to whom another one is current.
+        image = cuda.to_device(IMAGE)
+    assert cuda.current_device() == 0
+    call()
+    graph = cuda.Graph(call, stream=stream)
+    for out in outs.values():
+        out.write(np.zeros(out.shape, out.dtype), None)
+    graph.launch(stream)
+    for name, out in outs.items():
+        assert out.device == 1
+        np.testing.assert_array_equal(out.numpy(stream=stream), expected[name], name)
+    result = cuda.resize(image, (40, 60), stream=stream)
+    np.testing.assert_array_equal(result.numpy(), IMAGE)
+    with pytest.raises(ValueError, match="stream: expected one of device 1, got one of device 0"):
+        graph.launch(cuda.Stream(0))
+
+
+def test_events_of_one_device_hold_streams_of_another(cuda):
+    if len(cuda.devices()) < 2:
+        pytest.skip("there is one device")
+    event, here, there = cuda.Event("cuda:1"), cuda.Stream(0), cuda.Stream(1)
+    assert (event.device, here.device, there.device) == (1, 0, 1)
+    event.record(there)
+    event.hold(here)
+    with pytest.raises(ValueError, match="stream: expected one of device 1, got one of device 0"):
+        event.record(here)
+
+
+def test_devices_are_named_by_number_or_as_elsewhere(cuda):
+    for device in (0, "cuda:0"):
+        assert cuda.Stream(device).device == 0
+    count = len(cuda.devices())
+    for device in (-1, count, True, "cuda", f"cuda:{count}", "cuda:-1", "gpu:0", 0.0):
+        with pytest.raises(ValueError, match=r"device: expected 'cuda:0'.*, or its number, got"):
+            cuda.Stream(device)
+    with pytest.raises(ZeroDivisionError), cuda.using(count - 1):
+        raise ZeroDivisionError
+    assert cuda.current_device() == 0
+
+
 @pytest.mark.parametrize("library", ["torch", "cupy"])
 def test_arrays_of_other_libraries_are_used_in_place(cuda, library):
     if cuda.devices()[0].name == "emulated":

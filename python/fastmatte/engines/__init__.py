@@ -37,9 +37,13 @@ ENGINES: dict[str, EngineKind] = {
 #: Those that run files which have to be built of ONNX files.
 COMPILERS: dict[str, Compiler] = {"tensorrt": tensorrt}
 
+#: Those that take a device.
+ON_GPU = ("cuda", "tensorrt")
+
 __all__ = [
     "COMPILERS",
     "ENGINES",
+    "ON_GPU",
     "Binding",
     "Compiler",
     "DeviceEngine",

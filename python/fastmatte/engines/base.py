@@ -104,16 +104,20 @@ class DeviceEngine(Protocol):
     """An engine whose tensors lie in a GPU's memory: fastmatte.cuda's Pipeline goes around it.
 
     gpu:          fastmatte.cuda.
+    number:       of the GPU, the one that was current when the model was opened.
     why_no_graph: why its runs cannot be captured in a CUDA graph, None where they can.
     """
 
     gpu: Any
+    number: int
     why_no_graph: str | None
 
     def enqueuer(
         self, tensors: Mapping[str, TensorInfo], constants: Mapping[str, Array]
     ) -> Enqueue:
         """Return what enqueues a run, with memory of its own for all that is inside.
+
+        To be called, and called back, with its GPU as the current one.
 
         tensors:   those whose addresses it will be given, with all sides known.
         constants: inputs that stay as they are, by name, as arrays of the host.

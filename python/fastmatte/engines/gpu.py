@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -16,8 +18,9 @@ from fastmatte.errors import EngineError
 def gpu_for(engine: str) -> Any:
     """Return fastmatte.cuda; raise EngineError where it, a driver or a GPU is missing.
 
-    All that is used of it: missing(), devices() and free_memory(); Stream(), which has ptr and
-    synchronize(); Event(); empty() and to_device(), whose arrays have ptr, numpy() and write().
+    All that is used of it: missing(), devices(), current_device(), using() and free_memory();
+    Stream(), which has ptr and synchronize(); Event(); empty() and to_device(), whose arrays have
+    ptr, numpy() and write().
     """
     try:
         cuda = import_module("fastmatte.cuda")
@@ -32,8 +35,27 @@ def gpu_for(engine: str) -> Any:
     return cuda
 
 
+def on_gpu(device: int | str | None) -> AbstractContextManager[object]:
+    """Let engines be opened and built on a GPU: they take the current one. None leaves that."""
+    return nullcontext() if device is None else gpu_for(f"device={device!r}").using(device)
+
+
+def current_gpu() -> int | None:
+    """Return the number of this thread's current GPU, None where there is none."""
+    try:
+        number: int = gpu_for("device").current_device()
+    except EngineError:
+        return None
+    return number
+
+
+def name_of(gpu: Any, number: int) -> str:
+    """Return what a GPU is called, and which one it is."""
+    return f"{gpu.devices()[number].name} (cuda:{number})"
+
+
 class Bound:
-    """Arrays of the host, their twins on a GPU, and the stream on which they travel."""
+    """Arrays of the host, their twins on the current GPU, and the stream on which they travel."""
 
     def __init__(
         self,
@@ -43,6 +65,7 @@ class Bound:
         outputs: Mapping[str, Array],
     ) -> None:
         self._enqueue = enqueue
+        self._there = partial(gpu.using, gpu.current_device())
         self._stream = stream = gpu.Stream()
         self._inputs, self._outputs = dict(inputs), dict(outputs)
         self._given = {n: gpu.to_device(a, stream=stream) for n, a in inputs.items()}
@@ -55,7 +78,8 @@ class Bound:
 
     def run_there(self) -> None:
         """Run on what was uploaded, and wait: a run without what a pipeline would not copy."""
-        self._enqueue(self._addresses, self._stream.ptr)
+        with self._there():
+            self._enqueue(self._addresses, self._stream.ptr)
         self._stream.synchronize()
 
     def run(self) -> None:
@@ -63,10 +87,11 @@ class Bound:
         stream = self._stream
         for name, array in self._inputs.items():
             self._given[name].write(array, stream)
-        self._enqueue(self._addresses, stream.ptr)
+        with self._there():
+            self._enqueue(self._addresses, stream.ptr)
         for name, array in self._outputs.items():
             np.copyto(array, self._results[name].numpy(stream=stream))
         stream.synchronize()
 
 
-__all__ = ["Bound", "gpu_for"]
+__all__ = ["Bound", "current_gpu", "gpu_for", "name_of", "on_gpu"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastmatte.arrays import Array
 from fastmatte.engines.base import Enqueue, TensorInfo, require_bindable
-from fastmatte.engines.gpu import Bound, gpu_for
+from fastmatte.engines.gpu import Bound, gpu_for, name_of
 from fastmatte.engines.onnxruntime import OnnxRuntime, failure, loaded, prepared
 from fastmatte.errors import EngineError
 
@@ -35,7 +35,7 @@ def reservation(path: Path) -> str | None:
 
 
 def open(path: Path, *, precision: str, threads: int, strict: bool = False) -> OnnxRuntimeCuda:
-    """Load an ONNX file for the GPU."""
+    """Load an ONNX file for the current GPU."""
     if precision not in ("auto", "fp32"):
         raise EngineError(
             f"cuda runs a graph in the types it has, not in {precision}: `fastmatte build --engine "
@@ -56,14 +56,17 @@ def open(path: Path, *, precision: str, threads: int, strict: bool = False) -> O
     if strict:
         others = []
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    number = gpu.current_device()
     stream = gpu.Stream()
     provider = {
-        "device_id": "0",
+        "device_id": str(number),
         "user_compute_stream": str(stream.ptr),
         # A product in TF32 has ten bits, float16's: fp32 would not be.
         "use_tf32": "0",
     }
-    session = loaded(onnxruntime, path, options, [(PROVIDER, provider), *others])
+    # It makes its GPU the current one, and leaves it so.
+    with gpu.using(number):
+        session = loaded(onnxruntime, path, options, [(PROVIDER, provider), *others])
     if PROVIDER not in session.get_providers():
         # It says so on stderr alone, and goes on without.
         raise EngineError(
@@ -91,7 +94,8 @@ class OnnxRuntimeCuda(OnnxRuntime):
     ) -> None:
         super().__init__(session, onnxruntime.__version__, threads, batches)
         self.gpu = gpu
-        self.device = gpu.devices()[0].name
+        self.number = gpu.current_device()
+        self.device = name_of(gpu, self.number)
         self._stream = stream
         self._lock = threading.Lock()
         self._options = onnxruntime.RunOptions()
@@ -113,7 +117,8 @@ class OnnxRuntimeCuda(OnnxRuntime):
             name: TensorInfo(name, array.dtype.name, array.shape)
             for name, array in {**moved, **outputs}.items()
         }
-        return Bound(self.gpu, self.enqueuer(tensors, fixed), moved, outputs)
+        with self.gpu.using(self.number):
+            return Bound(self.gpu, self.enqueuer(tensors, fixed), moved, outputs)
 
     def enqueuer(
         self, tensors: Mapping[str, TensorInfo], constants: Mapping[str, Array]
@@ -130,7 +135,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
             for name, address in addresses.items():
                 bind = binding.bind_input if name in inputs else binding.bind_output
                 tensor = tensors[name]
-                bind(name, "cuda", 0, np.dtype(tensor.dtype).type, tensor.shape, address)
+                bind(name, "cuda", self.number, np.dtype(tensor.dtype).type, tensor.shape, address)
             return binding
 
         def enqueue(addresses: Mapping[str, int], stream: int) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from fastmatte.arrays import Array
 from fastmatte.engines.base import Compiled, Enqueue, Signature, TensorInfo, require_bindable
 from fastmatte.engines.engine_file import SUFFIX, EngineFacts, Machine, read_engine
-from fastmatte.engines.gpu import Bound, gpu_for
+from fastmatte.engines.gpu import Bound, gpu_for, name_of
 from fastmatte.errors import EngineError, ModelError
 
 requirement = "pip install tensorrt"
@@ -116,7 +116,7 @@ def reservation(path: Path) -> str | None:
 
 
 def open(path: Path, *, precision: str, threads: int, strict: bool = False) -> TensorRt:
-    """Load an engine file for the GPU that is there.
+    """Load an engine file for the current GPU.
 
     An engine file is machine code: load none from where you would not run a program from.
     """
@@ -135,12 +135,12 @@ def open(path: Path, *, precision: str, threads: int, strict: bool = False) -> T
 
 
 def machine() -> Machine:
-    """Return what engines are built by and for, here.
+    """Return what engines are built by and for, here: the current GPU.
 
     Raises EngineError where there is no tensorrt, no GPU, or no driver that is new enough.
     """
     trt, gpu = _tensorrt(), _gpu()
-    device = gpu.devices()[0]
+    device = gpu.devices()[gpu.current_device()]
     major, minor = device.capability
     return Machine("tensorrt", trt.__version__, device.name, f"{major}.{minor}")
 
@@ -231,7 +231,8 @@ class TensorRt:
         threads: int,
     ) -> None:
         self.version = facts.machine.library_version
-        self.device = facts.machine.gpu
+        self.number = gpu.current_device()
+        self.device = name_of(gpu, self.number)
         self.precision = facts.precision
         self.threads = threads
         self.gpu = gpu
@@ -259,7 +260,8 @@ class TensorRt:
         require_bindable(self.signature, inputs, outputs)
         both = (*self.signature.inputs, *self.signature.outputs)
         tensors = {t.name: t for t in both if t.name in inputs or t.name in outputs}
-        return Bound(self.gpu, self.enqueuer(tensors, {}), inputs, outputs)
+        with self.gpu.using(self.number):
+            return Bound(self.gpu, self.enqueuer(tensors, {}), inputs, outputs)
 
     def enqueuer(
         self, tensors: Mapping[str, TensorInfo], constants: Mapping[str, Array]
