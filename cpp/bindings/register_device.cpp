@@ -221,6 +221,7 @@ void register_device(py::module_& module) {
   module.def("release_workspaces", &release_workspaces);
 #if defined(FASTMATTE_CUDA_EMULATED)
   module.def("live_bytes", &cuda::emulated::live_bytes);
+  module.def("live_handles", &cuda::emulated::live_handles);
   module.def("set_driver", &cuda::emulated::set_driver);
   module.def("set_memory", &cuda::emulated::set_memory);
   // What runs on this device as a kernel would, and is captured as one: a network of Python's.

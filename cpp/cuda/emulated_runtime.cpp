@@ -1,6 +1,7 @@
 // Streams are queues of which nothing is ever left: only a captured one keeps its work.
 #include "cuda/emulated_runtime.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -10,15 +11,25 @@
 #include <utility>
 #include <vector>
 
-struct EmulatedGraph {
+namespace {
+std::atomic<std::size_t> handles{0};
+
+struct Counted {
+  Counted() noexcept { ++handles; }
+  Counted(const Counted&) noexcept { ++handles; }
+  ~Counted() { --handles; }
+};
+}  // namespace
+
+struct EmulatedGraph : Counted {
   std::vector<std::function<void()>> work;
 };
-struct EmulatedStream {
+struct EmulatedStream : Counted {
   int device = 0;
   EmulatedGraph* capture = nullptr;
   bool origin = false;
 };
-struct EmulatedEvent {
+struct EmulatedEvent : Counted {
   int device = 0;
   EmulatedGraph* capture = nullptr;
   bool recorded = false;
@@ -110,6 +121,8 @@ std::size_t live_bytes() noexcept {
   for (const auto& [address, block] : memory) sum += block.bytes;
   return sum;
 }
+
+std::size_t live_handles() noexcept { return handles; }
 
 void set_driver(int version, int devices) noexcept {
   const std::lock_guard lock(mutex);
@@ -237,7 +250,8 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new EmulatedStream{current, nullptr, false};
+  *stream = new EmulatedStream;
+  (*stream)->device = current;
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {

@@ -103,6 +103,8 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
 
 // Bytes of both devices and of pinned memory that are not freed.
 std::size_t live_bytes() noexcept;
+// Streams, events and graphs that are not destroyed.
+std::size_t live_handles() noexcept;
 // What driver there is, 0 for none, and how many devices it shows.
 void set_driver(int version, int devices) noexcept;
 // How much a device has; cudaMalloc fails beyond it.

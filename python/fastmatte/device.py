@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,7 @@ from fastmatte.arrays import Alpha, AlphaDtype, AnyAlpha, Array, Colour, Image, 
 from fastmatte.buffers import Buffers
 from fastmatte.clock import Clock
 from fastmatte.engines.base import DeviceEngine, Enqueue
-from fastmatte.errors import EngineError, ModelError
+from fastmatte.errors import DeviceMemoryError, EngineError, ModelError
 from fastmatte.models.family import DevicePlan, input_filter
 from fastmatte.pipeline import ColourOrder, Pipeline
 
@@ -25,9 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = ["DevicePipeline", "on_device"]
 
+#: Captures that a runner keeps for sizes of frames to come again: a camera held upright and across,
+#: its photographs and their previews. For 12 megapixels each holds 190 MB on the GPU, 170 MB of
+#: pinned memory, and took half a dozen runs of the network to make.
+MOST_CAPTURES = 4
+
 ONE_LAUNCH = "one launch for each frame"
 NOT_YET = "to be captured with the first frame"
 Result = Literal["alpha", "cutout", "composite"]
+#: What one capture is for: frames of a size and order of colours, alpha of a type.
+Fit = tuple[Size, ColourOrder, AlphaDtype]
 
 
 @dataclass
@@ -269,14 +277,21 @@ class Run:
 
 
 class DeviceRunner:
-    """One frame in flight on a GPU, and what the network remembers there."""
+    """One frame in flight on a GPU, and what the network remembers there.
+
+    Pipelines around the network are kept for several sizes of frames. One runs at a time, and ends
+    before another begins: they share the network's memory, and what it remembers.
+    """
 
     def __init__(self, pipeline: DevicePipeline, size: Size) -> None:
         self._made = pipeline
         self._network = pipeline._network(size)
+        #: By what they are for; the one last used stands last.
+        self._captures: dict[Fit, cuda.Pipeline] = {}
         self._pipeline: cuda.Pipeline | None = None
-        self._fits: tuple[object, ...] = ()
+        self._fit: Fit | None = None
         self._recalled: Mapping[str, Array] = {}
+        self._afresh = False
 
     def alpha(
         self, colours: Image, order: ColourOrder, dtype: AlphaDtype, *, skip: bool = False
@@ -285,26 +300,49 @@ class DeviceRunner:
 
         skip: whether to refine the last alpha along this frame, without the network.
         """
-        size = (colours.shape[0], colours.shape[1])
-        fits = (size, order, dtype)
-        if self._pipeline is None or fits != self._fits:
-            # The old one first: both together may be more than there is.
-            self._pipeline = None
-            self._pipeline = self._made.open(
-                self._network, size, order, result_dtype=dtype, overlap=False
-            )
-            self._fits = fits
-            self._pipeline.synchronize()
-            for name, array in self._network.read_by(0).items():
-                if name in self._recalled:
-                    array.write(np.ascontiguousarray(self._recalled[name]), None)
-            self._recalled = {}
-        pipeline = self._pipeline
+        pipeline = self._made_for(((colours.shape[0], colours.shape[1]), order, dtype))
         if skip:
             np.copyto(pipeline.frame(), colours)
             return pipeline.again()
         pipeline.submit(colours)
         return pipeline.peek()
+
+    def _made_for(self, fit: Fit) -> cuda.Pipeline:
+        """Return the pipeline for such frames, which goes on from what is remembered."""
+        if self._pipeline is None or fit != self._fit:
+            # It is the last one's where nobody says otherwise: making another overwrites it.
+            self._recalled = self.memory()
+            self._afresh = not self._recalled
+            self._pipeline = self._captures.pop(fit, None) or self._opened(fit)
+            self._captures[fit] = self._pipeline
+            self._fit = fit
+        pipeline = self._pipeline
+        if self._recalled:
+            pipeline.synchronize()
+            for name, array in self._network.read_by(pipeline.next_slot).items():
+                array.write(np.ascontiguousarray(self._recalled[name]), None)
+        elif self._afresh and self._network.plan.states:
+            pipeline.reset()
+        self._recalled, self._afresh = {}, False
+        return pipeline
+
+    def _opened(self, fit: Fit) -> cuda.Pipeline:
+        """Make a pipeline; those go for it that were not used longest."""
+        self._pipeline = None
+        while len(self._captures) >= MOST_CAPTURES:
+            del self._captures[next(iter(self._captures))]
+        size, order, dtype = fit
+        make = partial(
+            self._made.open, self._network, size, order, result_dtype=dtype, overlap=False
+        )
+        try:
+            return make()
+        except DeviceMemoryError:
+            if not self._captures:
+                raise
+        # It may fit where the others were.
+        self._captures.clear()
+        return make()
 
     @property
     def own_size(self) -> Size | None:
@@ -320,7 +358,7 @@ class DeviceRunner:
     @property
     def foreground(self) -> Tensor | None:
         """The network's own colours, fetched now."""
-        return None if self.own_size is None or self._pipeline is None else self.fetch()
+        return None if self.own_size is None or self._fit is None else self.fetch()
 
     def fetch(self) -> Tensor:
         """Return a copy of the network's own colours of the last frame."""
@@ -329,13 +367,11 @@ class DeviceRunner:
 
     def reset(self) -> None:
         """Start from the zero state of a first frame."""
-        self._recalled = {}
-        if self._pipeline is not None and self._network.plan.states:
-            self._pipeline.reset()
+        self._recalled, self._afresh = {}, True
 
     def memory(self) -> dict[str, Array]:
         """Copy what is remembered; empty before the first frame, and without memory."""
-        if self._pipeline is None:
+        if self._pipeline is None or self._recalled or self._afresh:
             return dict(self._recalled)
         self._pipeline.synchronize()
         states = self._network.read_by(self._pipeline.next_slot)
@@ -343,7 +379,7 @@ class DeviceRunner:
 
     def remember(self, memory: Mapping[str, Array]) -> None:
         """Go on from what memory() gave."""
-        self._recalled, self._pipeline = dict(memory), None
+        self._recalled, self._afresh = dict(memory), not memory
 
 
 def _size_of(plan: DevicePlan) -> Size:

@@ -299,9 +299,13 @@ def test_what_is_no_device_of_an_engine_is_refused(kind, cuda, graph):
             fm.Matter(graph("modnet"), engine="cuda", device=device)
 
 
-def test_engines_are_built_on_the_gpu_that_is_named(cuda, graph, tensorrt_role, tmp_path):
+def test_engines_are_built_on_the_gpu_that_is_named(
+    cuda, graph, tensorrt_role, tmp_path, monkeypatch
+):
     if len(cuda.devices()) < 2:
         pytest.skip("there is one device")
+    # It is not the proof that is tested here.
+    monkeypatch.setattr(fm.proof, "BUILT_IN", (((96, 128), 1),))
     seen = []
 
     def watched(function):
@@ -323,7 +327,6 @@ def test_engines_are_built_on_the_gpu_that_is_named(cuda, graph, tensorrt_role, 
             matter = fm.Matter(graph("modnet"), engine="tensorrt", while_building=background)
         assert matter.wait_for_engine(60)
         assert set(seen) == {1}
-        tensorrt_role.gain = 1
     fm.check(tmp_path / "x.engine", reference=graph("modnet"), device=1, size=(64, 96))
     assert seen[-1] == 1
     with pytest.raises(ValueError, match="device: expected None, for onnxruntime runs on the proc"):
@@ -429,6 +432,147 @@ def test_out_of_memory_leaves_nothing(kind, cuda, emulated, graph):
     gc.collect()
     cuda.release_memory()
     assert emulated.live_bytes() < held
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The sizes of frames for which a pipeline was made, in order."""
+    sizes = []
+    plain = fm.device.DevicePipeline.open
+
+    def counting(pipeline, network, frame, *arguments, **options):
+        sizes.append(frame)
+        return plain(pipeline, network, frame, *arguments, **options)
+
+    monkeypatch.setattr(fm.device.DevicePipeline, "open", counting)
+    return sizes
+
+
+def photo(size):
+    """A photograph of another size, with no size's edges."""
+    return np.ascontiguousarray(PHOTO[: size[0], : size[1]])
+
+
+def test_captures_are_kept_for_photographs_of_changing_size(kind, graph, opened):
+    matter, right = pair(graph("modnet"), size=(64, 96))
+    sizes = [(90 - 3 * k, 100 + 5 * k) for k in range(fm.device.MOST_CAPTURES + 1)]
+    for size in sizes[:-1] * 2 + sizes[-2::-1]:
+        alpha = matter.alpha(photo(size))
+        np.testing.assert_allclose(alpha, right.alpha(photo(size)), rtol=0, atol=ALPHA)
+    assert opened == sizes[:-1]
+    # Backwards, so that the last one was used longest ago.
+    matter.alpha(photo(sizes[-1]))
+    for size in sizes[:-2]:
+        matter.alpha(photo(size))
+    assert opened == sizes
+    matter.alpha(photo(sizes[-2]))
+    assert opened == [*sizes, sizes[-2]]
+    assert matter.info.graph == "one launch for each frame"
+
+
+def test_captures_leave_nothing(kind, emulated, graph):
+    def held():
+        gc.collect()
+        return emulated.live_bytes(), emulated.live_handles()
+
+    before = held()
+    matter = fm.Matter(graph("modnet"), engine="cuda", size=(64, 96))
+    counts, bytes_held = [], []
+    for k in range(3 * fm.device.MOST_CAPTURES):
+        # Rows move round, so that all are of one number of pixels.
+        size = (60, 90) if k % 2 else (90, 60)
+        matter.alpha(photo((size[0] - k // 2, size[1] - k // 2)))
+        held_bytes, handles = held()
+        bytes_held.append(held_bytes)
+        counts.append(handles)
+    most = fm.device.MOST_CAPTURES
+    assert len(set(counts[most - 1 :])) == 1
+    assert counts[0] < counts[most - 1]
+    assert max(bytes_held[most:]) <= bytes_held[most - 1]
+    del matter
+    fm.cuda.release_memory()
+    assert held() == before
+
+
+def test_what_has_no_room_beside_others_takes_theirs(kind, emulated, graph, opened):
+    matter, right = pair(graph("modnet"), size=(64, 96))
+    large, larger = photo((80, 120)), photo((90, 130))
+    matter.alpha(photo((60, 90)))
+    matter.alpha(large)
+    try:
+        emulated.set_memory(emulated.live_bytes() + 10_000)
+        alpha = matter.alpha(larger)
+    finally:
+        emulated.set_memory(1 << 33)
+    np.testing.assert_allclose(alpha, right.alpha(larger), rtol=0, atol=ALPHA)
+    assert opened == [(60, 90), (80, 120), (90, 130), (90, 130)]
+    matter.alpha(large)
+    assert opened[4:] == [(80, 120)]
+
+
+@pytest.mark.parametrize("name", ["modnet", "rvm"])
+def test_streams_of_several_sizes_at_once(kind, tmp_path, name, opened):
+    matter, right = pair(getattr(graphs, name)(tmp_path / "x.onnx"))
+    sizes = [(64, 96), (90, 130), (64, 64), (48, 96), (90, 60), (61, 47)]
+
+    def clip(size):
+        return [photo(size)[:, ::step].copy() for step in (1, -1, 1, -1)]
+
+    expected = []
+    for size in sizes:
+        with right.stream(cuts="ignore", smoothing="none") as stream:
+            expected.append([stream(frame).alpha.copy() for frame in clip(size)])
+    streams = [matter.stream(cuts="ignore", smoothing="none") for _ in sizes]
+    for i in range(4):
+        for stream, size, alphas in zip(streams, sizes, expected, strict=True):
+            alpha = stream(clip(size)[i]).alpha
+            np.testing.assert_allclose(alpha, alphas[i], rtol=0, atol=ALPHA)
+            # Calls between a stream's frames are nothing to it.
+            matter.alpha(photo(sizes[0]), pixel_format="bgr")
+    assert opened.count((64, 96)) == 2
+    assert len(opened) == len(sizes) + 1
+    found = [[] for _ in sizes]
+
+    def work(k):
+        with matter.stream(cuts="ignore", smoothing="none") as stream:
+            found[k].extend(stream(frame).alpha.copy() for frame in clip(sizes[k]))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(len(sizes))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for alphas, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(alphas, wanted, rtol=0, atol=ALPHA)
+
+
+def test_single_images_remember_nothing_of_other_captures(kind, tmp_path, opened):
+    """Both orders of colours and both types of alpha go through one network's memory."""
+    matter, right = pair(graphs.rvm(tmp_path / "x.onnx"))
+    for i, frame in enumerate(FRAMES * 2):
+        order = "bgr" if i % 2 else "rgb"
+        expected = right.alpha(frame, pixel_format=order)
+        levels = np.empty(frame.shape[:2], np.uint8)
+        alpha = matter.alpha(frame, pixel_format=order)
+        np.testing.assert_allclose(alpha, expected, rtol=0, atol=ALPHA)
+        matter.alpha(frame, pixel_format=order, out=levels)
+        assert np.abs(levels - 255 * expected).max() <= 0.5 + 255 * ALPHA
+    assert len(opened) == 4
+
+
+def test_a_memory_goes_on_in_another_capture(kind, tmp_path):
+    """What a stream keeps though it has no use for it yet: its frames are all of one kind."""
+    path = graphs.rvm(tmp_path / "x.onnx")
+    right = fm.Matter(path, engine="onnxruntime")
+    with right.stream(cuts="ignore", smoothing="none") as stream:
+        expected = [stream(frame).alpha.copy() for frame in FRAMES]
+    pipeline = fm.Matter(path, engine="cuda")._pipeline
+    runner = pipeline.runner(FRAMES[0].shape[:2], FRAMES[0].shape[:2])
+    for i, (frame, alpha) in enumerate(zip(FRAMES, expected, strict=True)):
+        order = "rgb" if i in (0, 3, 4) else "bgr"
+        given = frame if order == "rgb" else np.ascontiguousarray(frame[..., ::-1])
+        found = runner.alpha(given, order, "float32")
+        np.testing.assert_allclose(found, alpha, rtol=0, atol=ALPHA)
 
 
 def test_many_frames_take_no_memory(kind, cuda, tmp_path):

@@ -6,6 +6,8 @@ device's.
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import ClassVar
 
 import fastmatte as fm
@@ -53,7 +55,10 @@ class Session:
 
 
 class Binding:
+    alive: ClassVar[weakref.WeakSet[Binding]] = weakref.WeakSet()
+
     def __init__(self, session, device):
+        Binding.alive.add(self)
         self.device = device
         self.binding = session.io_binding()
         self.bind_cpu_input = self.binding.bind_cpu_input
@@ -137,6 +142,22 @@ def test_sessions_are_made_on_the_gpu_that_is_named(provider, cuda, graph, tmp_p
         assert options["device_id"] == "1"
     trimap = np.full(PHOTO.shape[:2], 128, np.uint8)
     fm.Matter(graphs.dim(tmp_path / "x.onnx"), engine="cuda", device=1).alpha(PHOTO, trimap=trimap)
+
+
+def test_bindings_of_earlier_sizes_are_given_up(provider, graph):
+    if provider is None:
+        pytest.skip("only the emulated session counts its bindings")
+    right, matter = (
+        fm.Matter(graph("modnet"), engine=e, size=(64, 96)) for e in ("onnxruntime", "cuda")
+    )
+    for k in range(onnxruntime_cuda.MOST_BINDINGS):
+        frame = PHOTO[k:, k:].copy()
+        close(matter.alpha(frame), right.alpha(frame))
+    gc.collect()
+    assert 0 < len(Binding.alive) <= onnxruntime_cuda.MOST_BINDINGS
+    del matter
+    gc.collect()
+    assert not Binding.alive
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "auto"])

@@ -17,6 +17,9 @@ from fastmatte.errors import EngineError
 
 requirement = "pip install onnxruntime-gpu"
 PROVIDER = "CUDAExecutionProvider"
+#: Sets of addresses whose bindings are kept: two for each capture that a runner keeps, and as many
+#: again.
+MOST_BINDINGS = 16
 
 
 def version() -> str | None:
@@ -80,6 +83,8 @@ class OnnxRuntimeCuda(OnnxRuntime):
     """One session, on a stream of its own: all its runs come one after the other there."""
 
     name = "cuda"
+    # Each has memory on the GPU and captures of its own.
+    sizes_kept = 4
     #: It copies from memory of the host that is gone when a graph would copy from it again.
     why_no_graph = "ONNX Runtime's runs cannot be captured from outside"
 
@@ -141,13 +146,15 @@ class OnnxRuntimeCuda(OnnxRuntime):
         def enqueue(addresses: Mapping[str, int], stream: int) -> None:
             key = tuple(addresses.values())
             try:
-                if key not in bindings:
-                    bindings[key] = binding_of(addresses)
+                binding = bindings.pop(key, None) or binding_of(addresses)
+                while len(bindings) >= MOST_BINDINGS:
+                    del bindings[next(iter(bindings))]
+                bindings[key] = binding
                 # Another thread's run may not come between a run and its events.
                 with self._lock:
                     before.record(stream)
                     before.hold(self._stream)
-                    self._session.run_with_iobinding(bindings[key], self._options)
+                    self._session.run_with_iobinding(binding, self._options)
                     after.record(self._stream)
                     after.hold(stream)
             except Exception as error:
