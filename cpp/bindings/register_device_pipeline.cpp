@@ -53,11 +53,17 @@ void read_alpha_place(const py::dict& from, cuda::PipelineOptions& options) {
   const std::int64_t channel =
       read_integer(from["alpha_channel"], "alpha_channel", 0, channels - 1);
   detail::require_pixel_count(shape[planes ? 2 : 1], shape[planes ? 3 : 2], "alpha_shape");
-  options.alpha_height = static_cast<int>(shape[planes ? 2 : 1]);
-  options.alpha_width = static_cast<int>(shape[planes ? 3 : 2]);
-  const std::ptrdiff_t pixels = std::ptrdiff_t{options.alpha_height} * options.alpha_width;
+  const auto height = static_cast<int>(shape[planes ? 2 : 1]);
+  const auto width = static_cast<int>(shape[planes ? 3 : 2]);
+  // As much of it as the frame fills of the tensor.
+  const auto part = [](std::int64_t side, int content, int whole) {
+    return static_cast<int>(side * content / whole);
+  };
+  options.alpha_height = part(height, options.content_height, options.tensor_height);
+  options.alpha_width = part(width, options.content_width, options.tensor_width);
+  const std::ptrdiff_t pixels = std::ptrdiff_t{height} * width;
   options.alpha = {
-      planes ? channel * pixels : channel, planes ? 1 : channels,
+      planes ? channel * pixels : channel, planes ? 1 : channels, planes ? width : width * channels,
       read_choice<bool>(from["activation"], "activation", {{"none", false}, {"sigmoid", true}})};
 }
 
@@ -76,6 +82,25 @@ cuda::PipelineOptions read_options(const py::dict& from) {
     throw ArgumentError("frame_size", "even height and width for 'nv12'",
                         text_of_size(options.height, options.width));
   }
+  std::tie(options.content_height, options.content_width) =
+      from["content"].is_none() ? std::pair(options.tensor_height, options.tensor_width)
+                                : read_size(from["content"], "content");
+  if (options.content_height > options.tensor_height ||
+      options.content_width > options.tensor_width) {
+    throw ArgumentError("content",
+                        "at most the size of the tensor, " +
+                            text_of_size(options.tensor_height, options.tensor_width),
+                        text_of_size(options.content_height, options.content_width));
+  }
+  options.border = read_choice<cuda::Border>(
+      from["border"], "border", {{"edge", cuda::Border::edge}, {"zero", cuda::Border::zero}});
+  options.guidance = cuda::Guidance::none;
+  if (!from["guidance"].is_none()) {
+    options.guidance = read_choice<cuda::Guidance>(
+        from["guidance"], "guidance",
+        {{"trimap", cuda::Guidance::trimap}, {"background", cuda::Guidance::background}});
+  }
+  options.trimap_scale = read_number(from["trimap_scale"], "trimap_scale", 0);
   options.layout = read_choice<Layout>(from["layout"], "layout",
                                        {{"nchw", Layout::nchw}, {"nhwc", Layout::nhwc}});
   options.filter = read_choice<Filter>(from["filter"], "filter",
@@ -114,11 +139,19 @@ cuda::PipelineOptions read_options(const py::dict& from) {
 // The network's own memory that the pipeline has to know: read, or cleared.
 cuda::NetworkMemory make_memory(const py::dict& from, const cuda::PipelineOptions& options) {
   cuda::NetworkMemory memory;
-  std::vector<std::int64_t> shape{1, options.tensor_height, options.tensor_width, 3};
-  if (options.layout == Layout::nchw) shape = {1, 3, options.tensor_height, options.tensor_width};
+  const bool alone = from["guide"].is_none();
+  const std::int64_t channels = options.guidance == cuda::Guidance::trimap && alone ? 4 : 3;
+  std::vector<std::int64_t> shape{1, options.tensor_height, options.tensor_width, channels};
+  if (options.layout == Layout::nchw) {
+    shape = {1, channels, options.tensor_height, options.tensor_width};
+  } else if (options.guidance != cuda::Guidance::none ||
+             options.content_height != options.tensor_height ||
+             options.content_width != options.tensor_width) {
+    throw ArgumentError("layout", "'nchw', with guidance or content", "'nhwc'");
+  }
   memory.tensor =
       std::make_shared<cuda::Array>(std::move(shape), read_float_dtype(from["dtype"], "dtype"));
-  shape = {1, 1, options.alpha_height, options.alpha_width};
+  shape = {1, 1, options.tensor_height, options.tensor_width};
   if (!from["alpha_shape"].is_none()) shape = from["alpha_shape"].cast<std::vector<std::int64_t>>();
   memory.alpha = std::make_shared<cuda::Array>(
       std::move(shape), read_float_dtype(from["alpha_dtype"], "alpha_dtype"));
@@ -132,9 +165,25 @@ cuda::NetworkMemory make_memory(const py::dict& from, const cuda::PipelineOption
                         "that of device " + std::to_string(array->device));
   };
   for (const py::handle state : from["states"]) memory.states.push_back(read(state, "states"));
+  if (!alone) {
+    memory.guide = read(from["guide"], "guide");
+    const std::vector<std::int64_t> wanted{1, options.guidance == cuda::Guidance::trimap ? 1 : 3,
+                                           options.tensor_height, options.tensor_width};
+    if (memory.guide->shape != wanted || memory.guide->dtype == cuda::Dtype::uint8) {
+      throw ArgumentError("guide",
+                          detail::text_of(py::tuple(py::cast(wanted))) + " float32 or float16",
+                          detail::text_of(py::repr(from["guide"])));
+    }
+  } else if (options.guidance == cuda::Guidance::background) {
+    throw ArgumentError("guide", "an input for the background", "None");
+  }
   if (options.colours != cuda::Colours::network) return memory;
   memory.colours = read(from["own_foreground"], "own_foreground");
-  const std::vector<std::int64_t> wanted{1, 3, options.height, options.width};
+  // As large as the frames, or as the tensor that they fill without being resampled.
+  const bool fills =
+      options.content_height == options.height && options.content_width == options.width;
+  const std::vector<std::int64_t> wanted{1, 3, fills ? options.tensor_height : options.height,
+                                         fills ? options.tensor_width : options.width};
   if (memory.colours->shape != wanted || memory.colours->dtype == cuda::Dtype::uint8) {
     throw ArgumentError("own_foreground",
                         detail::text_of(py::tuple(py::cast(wanted))) + " float32 or float16",
@@ -244,6 +293,20 @@ void submit(OwnedPipeline& self, py::object frame, py::object on) {
   pipeline.submit(input.view, stream.handle);
 }
 
+void tell(OwnedPipeline& self, py::object guidance) {
+  const bool trimap = self.options.guidance == cuda::Guidance::trimap;
+  const auto input = read_image<std::uint8_t>(guidance, "guidance", {trimap ? 1 : 3});
+  if (input.view.height != self.options.height || input.view.width != self.options.width) {
+    throw ArgumentError("guidance",
+                        "the size of the pipeline's frames, " +
+                            text_of_size(self.options.height, self.options.width),
+                        text_of_size(input.view.height, input.view.width));
+  }
+  const py::gil_scoped_release release;
+  const cuda::DeviceScope scope(self.device);
+  self.pipeline->tell(input.view);
+}
+
 const char* dtype_of_result(const OwnedPipeline& self) {
   return self.options.result_dtype == cuda::Dtype::float32 ? "float32" : "uint8";
 }
@@ -313,6 +376,7 @@ void register_device_pipeline(py::module_& module) {
       .def(py::init(&make_pipeline))
       .def("submit", &submit)
       .def("result", &result)
+      .def("tell", &tell)
       .def("frame",
            [](py::object object) {
              auto& self = object.cast<OwnedPipeline&>();

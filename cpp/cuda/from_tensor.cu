@@ -1,4 +1,4 @@
-// What a network made, as images: its colours, and its alpha.
+// What a network made, as images: its colours, and its alpha, which a trimap may know better.
 #include <cmath>
 
 #include "core/require.h"
@@ -49,12 +49,29 @@ struct ReadAlpha {
   float* strange;
 
   FASTMATTE_EVERYWHERE void operator()(int x, int y) const noexcept {
-    const std::ptrdiff_t pixel = std::ptrdiff_t{y} * out.width + x;
-    float alpha = widen(output[place.first + pixel * place.step]);
+    float alpha = widen(output[place.first + y * place.row + x * place.step]);
     if (place.is_logit) alpha = 1.0f / (1.0f + expf(-alpha));
     // Any of them will do: whichever thread comes last.
     if (!is_nearly_alpha(alpha)) *strange = alpha;
     put(unit(alpha), out.row(y)[x]);
+  }
+};
+
+FASTMATTE_EVERYWHERE inline void set(float& alpha, bool opaque) noexcept {
+  alpha = opaque ? 1.0f : 0.0f;
+}
+FASTMATTE_EVERYWHERE inline void set(std::uint8_t& alpha, bool opaque) noexcept {
+  alpha = opaque ? 255 : 0;
+}
+
+template <typename Out>
+struct SetKnown {
+  ImageView<const std::uint8_t> trimap;
+  ImageView<Out> alpha;
+
+  FASTMATTE_EVERYWHERE void operator()(int x, int y) const noexcept {
+    const std::uint8_t level = trimap.row(y)[x];
+    if (level == 0 || level == 255) set(alpha.row(y)[x], level == 255);
   }
 };
 
@@ -74,6 +91,12 @@ void read_alpha(const T* output, const AlphaPlace& place, ImageView<Out> out, fl
   launch_pixels(ReadAlpha<T, Out>{output, place, out, strange}, out.width, out.height, stream);
 }
 
+template <typename Out>
+void set_known(ImageView<const std::uint8_t> trimap, ImageView<Out> alpha, cudaStream_t stream) {
+  require_same_size(trimap, "trimap", ImageView<const Out>(alpha), "alpha");
+  launch_pixels(SetKnown<Out>{trimap, alpha}, alpha.width, alpha.height, stream);
+}
+
 template void from_tensor(TensorView<const float>, ImageView<std::uint8_t>, ChannelOrder,
                           cudaStream_t);
 template void from_tensor(TensorView<const Half>, ImageView<std::uint8_t>, ChannelOrder,
@@ -84,5 +107,7 @@ template void read_alpha(const float*, const AlphaPlace&, ImageView<std::uint8_t
                          cudaStream_t);
 template void read_alpha(const Half*, const AlphaPlace&, ImageView<std::uint8_t>, float*,
                          cudaStream_t);
+template void set_known(ImageView<const std::uint8_t>, ImageView<std::uint8_t>, cudaStream_t);
+template void set_known(ImageView<const std::uint8_t>, ImageView<float>, cudaStream_t);
 
 }  // namespace fastmatte::cuda

@@ -83,9 +83,24 @@ void from_tensor(TensorView<const T> tensor, ImageView<std::uint8_t> out, Channe
 // 4.5 bytes P. Chroma is interleaved.
 void yuv_to_rgb(const YuvImage& image, ImageView<std::uint8_t> out, cudaStream_t stream);
 
+// A plane of a network's input from a trimap of its size or smaller: levels times scale. 1 byte P
+// and those of the plane.
+template <typename T>
+void lay_trimap(ImageView<const std::uint8_t> trimap, double scale, TensorView<T> plane,
+                cudaStream_t stream);
+
+// What planes have below and right of what fills them: its last pixels again, or zeros.
+enum class Border { edge, zero };
+template <typename T>
+void extend(TensorView<T> tensor, int height, int width, Border border, cudaStream_t stream);
+
+// Alpha where a trimap of its size is sure of it: 1 byte P and, there, those of alpha.
+template <typename Out>
+void set_known(ImageView<const std::uint8_t> trimap, ImageView<Out> alpha, cudaStream_t stream);
+
 // Where alpha lies in a network's output, in elements, and whether a sigmoid is still to come.
 struct AlphaPlace {
-  std::ptrdiff_t first, step;
+  std::ptrdiff_t first, step, row;
   bool is_logit;
 };
 

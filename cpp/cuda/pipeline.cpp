@@ -61,6 +61,20 @@ Pipeline::Pipeline(const PipelineOptions& options, NetworkMemory memory,
     background_ = DeviceBuffer<std::uint8_t>(image_bytes_);
     copy_rows(background, background_.data(), cudaMemcpyHostToDevice, main_.get());
   }
+  if (options_.guidance != Guidance::none) {
+    const std::size_t pixels = area(options_.height, options_.width);
+    const bool trimap = options_.guidance == Guidance::trimap;
+    guidance_ = DeviceBuffer<std::uint8_t>(trimap ? pixels : 3 * pixels);
+    told_ = PinnedBuffer<std::uint8_t>(guidance_.bytes());
+    if (trimap &&
+        (options_.content_height != options_.height || options_.content_width != options_.width)) {
+      small_trimap_ =
+          DeviceBuffer<std::uint8_t>(area(options_.content_height, options_.content_width));
+    }
+    check(cudaMemsetAsync(guidance_.data(), 128, guidance_.bytes(), main_.get()),
+          "cudaMemsetAsync");
+    lay_guidance(main_.get());
+  }
   // Once as it will be, so that all memory is there and every engine has chosen its kernels.
   for (int slot = 0; slot < 2; ++slot) {
     check(cudaMemsetAsync(frames_[slot].data(), 0, frame_bytes_, main_.get()), "cudaMemsetAsync");
@@ -118,18 +132,71 @@ YuvImage Pipeline::planes(int slot) const noexcept {
 
 void Pipeline::feed(int slot, cudaStream_t stream) {
   const PipelineOptions& o = options_;
-  const Placement place{{0, 0, o.tensor_width, o.tensor_height}};
-  const auto fill = [&](auto zero) {
-    using T = decltype(zero);
-    const TensorView<T> out{reinterpret_cast<T*>(memory_.tensor->memory.data()), 3, o.tensor_height,
-                            o.tensor_width, o.layout};
+  const Placement place{{0, 0, o.content_width, o.content_height}};
+  with_input(memory_.tensor, [&](auto out) {
     if (o.nv12) {
       to_tensor(planes(slot), out, place, o.filter, o.levels, workspace_, stream);
     } else {
       to_tensor(colours(slot), out, place, o.filter, o.order, o.levels, workspace_, stream);
     }
+    if (o.content_height < o.tensor_height || o.content_width < o.tensor_width) {
+      extend(out, o.content_height, o.content_width, o.border, stream);
+    }
+  });
+}
+
+// An input as three planes or pixels of three channels.
+template <typename Call>
+void Pipeline::with_input(const std::shared_ptr<Array>& array, const Call& call) const {
+  const auto at = [&](auto zero) {
+    using T = decltype(zero);
+    call(TensorView<T>{reinterpret_cast<T*>(array->memory.data()), 3, options_.tensor_height,
+                       options_.tensor_width, options_.layout});
   };
-  memory_.tensor->dtype == Dtype::float16 ? fill(Half{}) : fill(float{});
+  array->dtype == Dtype::float16 ? at(Half{}) : at(float{});
+}
+
+// From guidance_ to the network's input, where it stays for all frames until another is told.
+void Pipeline::lay_guidance(cudaStream_t stream) {
+  const PipelineOptions& o = options_;
+  const bool smaller = o.content_height < o.tensor_height || o.content_width < o.tensor_width;
+  if (o.guidance == Guidance::background) {
+    const Placement place{{0, 0, o.content_width, o.content_height}};
+    return with_input(memory_.guide, [&](auto out) {
+      const ImageView<const std::uint8_t> plate{guidance_.data(), o.height, o.width, 3,
+                                                3 * o.width};
+      to_tensor(plate, out, place, o.filter, o.order, o.levels, workspace_, stream);
+      if (smaller) extend(out, o.content_height, o.content_width, o.border, stream);
+    });
+  }
+  ImageView<const std::uint8_t> trimap{guidance_.data(), o.height, o.width, 1, o.width};
+  if (small_trimap_.data()) {
+    const ImageView<std::uint8_t> small{small_trimap_.data(), o.content_height, o.content_width, 1,
+                                        o.content_width};
+    resize(trimap, small, Filter::nearest, workspace_, stream);
+    trimap = small;
+  }
+  with_input(memory_.guide ? memory_.guide : memory_.tensor, [&](auto input) {
+    if (!memory_.guide) input.data += 3 * input.plane_stride();
+    input.channels = 1;
+    lay_trimap(trimap, o.trimap_scale, input, stream);
+    if (smaller) extend(input, o.content_height, o.content_width, o.border, stream);
+  });
+}
+
+void Pipeline::tell(ImageView<const std::uint8_t> guidance) {
+  if (options_.guidance == Guidance::none) {
+    throw ArgumentError("guidance", "none, for the network needs nothing but frames", "some");
+  }
+  // What was told before has left the memory that it comes from.
+  told_there_.synchronize();
+  const auto row_bytes = static_cast<std::size_t>(guidance.row_elements());
+  for (int y = 0; y < guidance.height; ++y) {
+    std::memcpy(told_.data() + static_cast<std::size_t>(y) * row_bytes, guidance.row(y), row_bytes);
+  }
+  copy(guidance_.data(), told_.data(), guidance_.bytes(), cudaMemcpyHostToDevice, main_.get());
+  told_there_.record(main_.get());
+  lay_guidance(main_.get());
 }
 
 template <typename Out>
@@ -158,25 +225,31 @@ void Pipeline::grow(int slot, ImageView<Out> alpha, cudaStream_t stream) {
          workspace_, stream);
   if constexpr (std::is_same_v<Out, float>) {
     // Weights sum to 1 only up to rounding.
-    read_alpha(alpha.data, AlphaPlace{0, 1, false}, alpha, strange, stream);
+    read_alpha(alpha.data, AlphaPlace{0, 1, o.width, false}, alpha, strange, stream);
   }
 }
 
 void Pipeline::finish(int slot, cudaStream_t stream) {
   const PipelineOptions& o = options_;
   std::uint8_t* const result = results_[slot].data();
+  const auto know = [&](auto alpha) {
+    if (o.guidance != Guidance::trimap) return;
+    const ImageView<const std::uint8_t> trimap{guidance_.data(), o.height, o.width, 1, o.width};
+    set_known(trimap, alpha, stream);
+  };
   if (rgb_.data()) {
     yuv_to_rgb(planes(slot), {rgb_.data(), o.height, o.width, 3, 3 * o.width}, stream);
   }
   if (o.result == ResultKind::alpha && o.result_dtype == Dtype::float32) {
-    return grow(slot,
-                ImageView<float>{reinterpret_cast<float*>(result), o.height, o.width, 1, o.width},
-                stream);
+    const ImageView<float> alpha{reinterpret_cast<float*>(result), o.height, o.width, 1, o.width};
+    grow(slot, alpha, stream);
+    return know(alpha);
   }
   const bool alone = o.result == ResultKind::alpha;
   const ImageView<std::uint8_t> alpha{alone ? result : alpha_.data(), o.height, o.width, 1,
                                       o.width};
   grow(slot, alpha, stream);
+  know(alpha);
   if (alone) return;
   const ImageView<const std::uint8_t> frame = colours(slot);
   const ImageView<std::uint8_t> made{foreground_.data(), o.height, o.width, 3, 3 * o.width};
@@ -186,7 +259,8 @@ void Pipeline::finish(int slot, cudaStream_t stream) {
     const auto join = [&](auto zero) {
       using T = decltype(zero);
       const TensorView<const T> planes{reinterpret_cast<const T*>(memory_.colours->memory.data()),
-                                       3, o.height, o.width};
+                                       3, static_cast<int>(memory_.colours->shape[2]),
+                                       static_cast<int>(memory_.colours->shape[3])};
       from_tensor(planes, made, o.order, stream);
     };
     memory_.colours->dtype == Dtype::float16 ? join(Half{}) : join(float{});
@@ -398,6 +472,8 @@ std::size_t Pipeline::device_bytes() const noexcept {
   std::size_t bytes = workspace_.bytes() + small_alpha_.bytes() + rgb_.bytes() + alpha_.bytes() +
                       foreground_.bytes() + background_.bytes() + memory_.tensor->memory.bytes() +
                       memory_.alpha->memory.bytes();
+  bytes += guidance_.bytes() + small_trimap_.bytes();
+  if (memory_.guide) bytes += memory_.guide->memory.bytes();
   if (memory_.colours) bytes += memory_.colours->memory.bytes();
   for (const auto& state : memory_.states) bytes += state->memory.bytes();
   for (int slot = 0; slot < 2; ++slot) bytes += frames_[slot].bytes() + results_[slot].bytes();

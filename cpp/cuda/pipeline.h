@@ -34,6 +34,7 @@ struct RefineOptions {
 
 enum class ResultKind { alpha, cutout, composite };
 enum class Colours { image, estimated, network };
+enum class Guidance { none, trimap, background };
 
 struct PipelineOptions {
   int height, width;  // of frames, three channels in this order
@@ -43,6 +44,10 @@ struct PipelineOptions {
   YuvMatrix matrix;
   YuvRange range;
   int tensor_height, tensor_width;
+  int content_height, content_width;  // what the frame fills of it, from its first pixel on
+  Border border;
+  Guidance guidance;
+  double trimap_scale;
   Layout layout;
   int alpha_height, alpha_width;
   AlphaPlace alpha;
@@ -61,6 +66,8 @@ struct PipelineOptions {
 // What the network reads and writes.
 struct NetworkMemory {
   std::shared_ptr<Array> tensor, alpha;
+  // The input for a background, or a trimap; else the tensor's fourth channel is the trimap.
+  std::shared_ptr<Array> guide;
   std::shared_ptr<Array> colours;              // (1, 3, H, W), where it makes any
   std::vector<std::shared_ptr<Array>> states;  // zero before a first frame
 };
@@ -88,6 +95,9 @@ class Pipeline {
   // The same copied to an image of this device, in the order of consumer's work. Nobody waits, so
   // that a value that is no alpha is not seen.
   void result(ImageView<std::uint8_t> out, cudaStream_t consumer);
+  // Tells the network the trimap or the background of the next frames, of their size and, in the
+  // order of their channels, on the host.
+  void tell(ImageView<const std::uint8_t> guidance);
   // What frame() holds with the alpha of the network's last run, which is not run; while nothing
   // waits. It is no frame of the sequence.
   const std::uint8_t* again();
@@ -113,6 +123,9 @@ class Pipeline {
   bool follows_frame() const noexcept;
   ImageView<const std::uint8_t> colours(int slot) const noexcept;
   YuvImage planes(int slot) const noexcept;
+  template <typename Call>
+  void with_input(const std::shared_ptr<Array>& array, const Call& call) const;
+  void lay_guidance(cudaStream_t stream);
   template <typename Send>
   void submit_from(cudaStream_t producer, const Send& send);
   void require_room() const;
@@ -142,6 +155,9 @@ class Pipeline {
   DeviceBuffer<float> small_alpha_;
   DeviceBuffer<std::uint8_t> rgb_;  // of the frame that is computed, where frames are not
   DeviceBuffer<std::uint8_t> alpha_, foreground_, background_;
+  DeviceBuffer<std::uint8_t> guidance_, small_trimap_;
+  PinnedBuffer<std::uint8_t> told_;
+  Event told_there_;
   Workspace workspace_;
   Stream main_, uploads_, downloads_;
   Event forked_, uploads_done_, downloads_done_;

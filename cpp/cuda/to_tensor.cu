@@ -1,5 +1,6 @@
-// A thread makes four adjacent pixels of every plane, so that planes are written in whole words;
-// what it reads overlaps with its neighbours' in the first cache.
+// A frame, and what a network is told besides it, as the network's inputs. A thread makes four
+// adjacent pixels of every plane, so that planes are written in whole words; what it reads overlaps
+// with its neighbours' in the first cache.
 #include <utility>
 
 #include "core/require.h"
@@ -151,6 +152,35 @@ void launch(const Source& source, TensorView<T> out, const Placement& place, con
                 out.height, stream);
 }
 
+template <typename T>
+struct LayTrimap {
+  ImageView<const std::uint8_t> trimap;
+  TensorView<T> plane;
+  float unknown, foreground;
+
+  FASTMATTE_EVERYWHERE void operator()(int x, int y) const noexcept {
+    const std::uint8_t level = trimap.row(y)[x];
+    convert(level == 0 ? 0.0f : level == 255 ? foreground : unknown, plane.plane_row(0, y)[x]);
+  }
+};
+
+template <typename T>
+struct Extend {
+  TensorView<T> tensor;
+  int height, width;
+  bool repeats;
+
+  FASTMATTE_EVERYWHERE void operator()(int x, int y) const noexcept {
+    if (y < height && x < width) return;
+    const int row = y < height ? y : height - 1, column = x < width ? x : width - 1;
+    for (int c = 0; c < tensor.channels; ++c) {
+      T value{};
+      if (repeats) value = tensor.plane_row(c, row)[column];
+      tensor.plane_row(c, y)[x] = value;
+    }
+  }
+};
+
 }  // namespace
 
 template <typename T>
@@ -174,6 +204,20 @@ void to_tensor(const YuvImage& image, TensorView<T> out, const Placement& place,
   launch(colours, out, place, levels, stream);
 }
 
+template <typename T>
+void lay_trimap(ImageView<const std::uint8_t> trimap, double scale, TensorView<T> plane,
+                cudaStream_t stream) {
+  launch_pixels(
+      LayTrimap<T>{trimap, plane, static_cast<float>(128 * scale), static_cast<float>(255 * scale)},
+      trimap.width, trimap.height, stream);
+}
+
+template <typename T>
+void extend(TensorView<T> tensor, int height, int width, Border border, cudaStream_t stream) {
+  launch_pixels(Extend<T>{tensor, height, width, border == Border::edge}, tensor.width,
+                tensor.height, stream);
+}
+
 template void to_tensor(ImageView<const std::uint8_t>, TensorView<float>, const Placement&, Filter,
                         ChannelOrder, const Levels&, Workspace&, cudaStream_t);
 template void to_tensor(ImageView<const std::uint8_t>, TensorView<Half>, const Placement&, Filter,
@@ -182,5 +226,9 @@ template void to_tensor(const YuvImage&, TensorView<float>, const Placement&, Fi
                         Workspace&, cudaStream_t);
 template void to_tensor(const YuvImage&, TensorView<Half>, const Placement&, Filter, const Levels&,
                         Workspace&, cudaStream_t);
+template void lay_trimap(ImageView<const std::uint8_t>, double, TensorView<float>, cudaStream_t);
+template void lay_trimap(ImageView<const std::uint8_t>, double, TensorView<Half>, cudaStream_t);
+template void extend(TensorView<float>, int, int, Border, cudaStream_t);
+template void extend(TensorView<Half>, int, int, Border, cudaStream_t);
 
 }  // namespace fastmatte::cuda

@@ -401,6 +401,11 @@ class Pipeline:
                   for (1, 1, h, w). Its sides may differ from the tensor's.
     alpha_channel, alpha_dtype: which of its channels is alpha, and "float32" or "float16".
     activation:   "sigmoid" where that is logits.
+    content:      (h, w) that a frame fills of tensor, from its first pixel on; None for all. It
+                  has as much of the alpha; the rest has its last pixels again, or zeros, by border.
+    guidance:     what the network is told besides frames, by tell(): a "trimap", times trimap_scale
+                  in guide, (1, 1, h, w) of empty(), else in a fourth channel of tensor; or a
+                  "background", laid out in guide, (1, 3, h, w), as frames are in tensor.
     states:       arrays of empty() that are zero for the network's first frame.
     refine:       how alpha grows to the frame's size, None for bilinear growth alone; what has the
                   frame's size already stays as it is.
@@ -438,6 +443,11 @@ class Pipeline:
         alpha_channel: int = 0,
         alpha_dtype: TensorDtype = "float32",
         activation: Literal["none", "sigmoid"] = "none",
+        content: Size | None = None,
+        border: Literal["edge", "zero"] = "edge",
+        guidance: Literal["trimap", "background"] | None = None,
+        guide: DeviceArray | None = None,
+        trimap_scale: float = 1 / 255,
         states: Sequence[DeviceArray] = (),
         refine: Refine | None = Refine(),  # noqa: B008 - frozen
         result: Literal["alpha", "cutout", "composite"] = "alpha",
@@ -467,6 +477,11 @@ class Pipeline:
             alpha_channel=alpha_channel,
             alpha_dtype=alpha_dtype,
             activation=activation,
+            content=content,
+            border=border,
+            guidance=guidance,
+            guide=guide,
+            trimap_scale=trimap_scale,
             states=states,
             refine=None if refine is None else (refine.radius, refine.eps, refine.unsure),
             result=result,
@@ -509,6 +524,14 @@ class Pipeline:
     def next_slot(self) -> int:
         """The slot that the network is called with for the next frame, while nothing waits."""
         return int(self._pipeline.next_slot)
+
+    def tell(self, guidance: Image) -> None:
+        """Tell the network the trimap or the background of the frames submitted from now on.
+
+        guidance: (H, W) uint8 of 0, 128 and 255, after which alpha is 0 and 1 where the trimap is
+                  sure; or (H, W, 3) in the frames' order of channels. It is copied.
+        """
+        self._pipeline.tell(guidance)
 
     def frame(self) -> Image:
         """Return pinned memory for the next frame, to be filled before submit() without one."""

@@ -78,7 +78,7 @@ class DevicePipeline(Pipeline):
     ) -> None:
         """Fill out, (H, W) float32 or uint8, with the alpha of an (H, W, 3) frame."""
         kind: AlphaDtype = "uint8" if out.dtype == np.uint8 else "float32"
-        np.copyto(out, self._alpha(runner, colours, order, kind, clock))
+        np.copyto(out, self._alpha(runner, colours, order, kind, guidance, clock))
 
     def lend(  # type: ignore[override]
         self,
@@ -92,7 +92,7 @@ class DevicePipeline(Pipeline):
         skip: bool = False,
     ) -> Alpha:
         """Return the alpha of a frame, good until the runner's next one: pinned memory."""
-        return self._alpha(runner, colours, order, "float32", clock, skip=skip)
+        return self._alpha(runner, colours, order, "float32", guidance, clock, skip=skip)
 
     def own_colours(  # type: ignore[override]
         self, runner: DeviceRunner, size: Size
@@ -106,13 +106,14 @@ class DevicePipeline(Pipeline):
         colours: Image,
         order: ColourOrder,
         dtype: AlphaDtype,
+        guidance: Image | None,
         clock: Clock,
         *,
         skip: bool = False,
     ) -> Array:
         start = perf_counter_ns()
         try:
-            alpha = runner.alpha(colours, order, dtype, skip=skip)
+            alpha = runner.alpha_of(colours, order, dtype, guidance, skip=skip)
         except EngineError as error:
             raise self._told(error, (colours.shape[0], colours.shape[1])) from error
         except ModelError as error:
@@ -132,7 +133,7 @@ class DevicePipeline(Pipeline):
         Raises EngineError where it has to be strict and no graph can be had.
         """
         plan, gpu = network.plan, network.gpu
-        size = _size_of(plan)
+        size, content = plan.size, plan.content_of(frame)
         refused = network.why_no_graph
         pipeline: cuda.Pipeline = gpu.Pipeline(
             network.run,
@@ -140,7 +141,7 @@ class DevicePipeline(Pipeline):
             size=size,
             pixel_format=pixel_format,
             layout=plan.layout,
-            filter=input_filter(frame, size),
+            filter=input_filter(frame, content),
             scale=plan.normalisation.scale,
             mean=plan.normalisation.mean,
             std=plan.normalisation.std,
@@ -149,6 +150,11 @@ class DevicePipeline(Pipeline):
             alpha_channel=plan.alpha_channel,
             alpha_dtype=plan.tensors[plan.alpha].dtype,
             activation=plan.activation,
+            content=content,
+            border=plan.border,
+            guidance=plan.guidance,
+            guide=network.guide,
+            trimap_scale=plan.trimap_scale,
             states=network.states,
             refine=self.refine,
             own_foreground=network.foreground,
@@ -176,10 +182,9 @@ class DevicePipeline(Pipeline):
     ) -> cuda.Pipeline:
         """Return what takes frames and gives results of one kind: see Matter.pipeline()."""
         network = self._network(self.input_size(frame_size))
-        own = network.plan.foreground
         colours: Literal["image", "estimated", "network"] = foreground
-        if foreground == "estimated" and own is not None:
-            fits = network.plan.tensors[own].shape[2:] == tuple(frame_size)
+        if foreground == "estimated" and network.plan.foreground is not None:
+            fits = network.plan.content_of(frame_size) == tuple(frame_size)
             colours = "network" if fits else "estimated"
         return self.open(
             network,
@@ -217,10 +222,11 @@ def why_on_processor(pipeline: Pipeline) -> str | None:
     family = pipeline.family
     if pipeline.mode == "reference":
         return "mode 'reference' does what the network's authors do, and they do it there"
-    if family.guidance is not None:
-        return f"family {family.name!r} takes a {family.guidance}"
-    if not family.fits_device:
-        return f"family {family.name!r} does more than stretch an image"
+    if pipeline.tiling is not None:
+        return (
+            f"family {family.name!r} sees large frames in tiles, where their trimap is unknown; "
+            "with a size, or tile='none', it sees them whole"
+        )
     return None
 
 
@@ -243,6 +249,11 @@ class Network:
     def foreground(self) -> Any:
         """Where the network leaves its own colours, None where it has none."""
         return None if self.plan.foreground is None else self._arrays[self.plan.foreground]
+
+    @property
+    def guide(self) -> Any:
+        """The network's input for a trimap or a background, None where it has none of its own."""
+        return None if self.plan.guide is None else self._arrays[self.plan.guide]
 
     @property
     def states(self) -> list[Any]:
@@ -292,20 +303,33 @@ class DeviceRunner:
         self._fit: Fit | None = None
         self._recalled: Mapping[str, Array] = {}
         self._afresh = False
+        #: What alpha_of() gave last: of the frame's size, for the network's own stays on the GPU.
+        self.alpha: Array = np.empty((0, 0), np.float32)
 
-    def alpha(
-        self, colours: Image, order: ColourOrder, dtype: AlphaDtype, *, skip: bool = False
+    def alpha_of(
+        self,
+        colours: Image,
+        order: ColourOrder,
+        dtype: AlphaDtype,
+        guidance: Image | None = None,
+        *,
+        skip: bool = False,
     ) -> Array:
         """Return the alpha of a frame in pinned memory, good until the next one.
 
+        guidance: its trimap or background; None for those of the last frame, of the same size.
         skip: whether to refine the last alpha along this frame, without the network.
         """
         pipeline = self._made_for(((colours.shape[0], colours.shape[1]), order, dtype))
         if skip:
             np.copyto(pipeline.frame(), colours)
-            return pipeline.again()
+            self.alpha = pipeline.again()
+            return self.alpha
+        if guidance is not None:
+            pipeline.tell(guidance)
         pipeline.submit(colours)
-        return pipeline.peek()
+        self.alpha = pipeline.peek()
+        return self.alpha
 
     def _made_for(self, fit: Fit) -> cuda.Pipeline:
         """Return the pipeline for such frames, which goes on from what is remembered."""
@@ -328,7 +352,7 @@ class DeviceRunner:
 
     def _opened(self, fit: Fit) -> cuda.Pipeline:
         """Make a pipeline; those go for it that were not used longest."""
-        self._pipeline = None
+        self._pipeline, self.alpha = None, np.empty((0, 0), np.float32)
         while len(self._captures) >= MOST_CAPTURES:
             del self._captures[next(iter(self._captures))]
         size, order, dtype = fit
@@ -346,24 +370,22 @@ class DeviceRunner:
 
     @property
     def own_size(self) -> Size | None:
-        """The size of the network's own colours, None where it has none."""
-        name = self._network.plan.foreground
-        if name is None:
+        """The size of the network's own colours of the last frame, None where it has none."""
+        if self._network.plan.foreground is None or self._fit is None:
             return None
-        height, width = self._network.plan.tensors[name].shape[2:]
-        assert isinstance(height, int)
-        assert isinstance(width, int)
-        return height, width
+        return self._network.plan.content_of(self._fit[0])
 
     @property
     def foreground(self) -> Tensor | None:
         """The network's own colours, fetched now."""
-        return None if self.own_size is None or self._fit is None else self.fetch()
+        return None if self.own_size is None else self.fetch()
 
     def fetch(self) -> Tensor:
         """Return a copy of the network's own colours of the last frame."""
-        tensor: Tensor = self._network.foreground.numpy().astype(np.float32, copy=False)
-        return tensor
+        assert self.own_size is not None
+        height, width = self.own_size
+        tensor: Tensor = self._network.foreground.numpy()
+        return np.ascontiguousarray(tensor[..., :height, :width], np.float32)
 
     def reset(self) -> None:
         """Start from the zero state of a first frame."""
@@ -380,11 +402,3 @@ class DeviceRunner:
     def remember(self, memory: Mapping[str, Array]) -> None:
         """Go on from what memory() gave."""
         self._recalled, self._afresh = dict(memory), not memory
-
-
-def _size_of(plan: DevicePlan) -> Size:
-    shape = plan.tensors[plan.image].shape
-    height, width = shape[2:] if plan.layout == "nchw" else shape[1:3]
-    assert isinstance(height, int)
-    assert isinstance(width, int)
-    return height, width

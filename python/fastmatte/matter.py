@@ -560,8 +560,9 @@ class Matter:
         overlap:      False is done with a frame before it takes the next: less delay, fewer frames.
         results:      "device" leaves them there.
 
-        Raises EngineError for an engine that is not on a GPU, for a family that the processor feeds
-        and reads, and where a strict Matter gets no graph; DeviceMemoryError.
+        Raises EngineError for an engine that is not on a GPU, for a network that the processor
+        feeds and reads or that needs a trimap or a background, and where a strict Matter gets no
+        graph; DeviceMemoryError.
         """
         serving = self._pipeline
         if not isinstance(serving, DevicePipeline):
@@ -569,6 +570,11 @@ class Matter:
             if isinstance(serving.engine, DeviceEngine):
                 reason = str(why_on_processor(serving))
             raise EngineError(f"pipeline: expected a network on a GPU as a whole: {reason}")
+        if self.guidance is not None:
+            raise EngineError(
+                f"pipeline: expected a network that needs nothing but frames, and family "
+                f"{serving.family.name!r} needs a {self.guidance}: calls and streams take it"
+            )
         if foreground not in ("estimated", "image"):
             raise ValueError(f"foreground: expected 'estimated' or 'image', got {foreground!r}")
         return serving.frames(

@@ -341,17 +341,107 @@ def test_what_is_no_alpha_is_refused(kind, tmp_path):
         stream(PHOTO)
 
 
-def test_families_that_need_more_are_fed_on_the_processor(kind, tmp_path, graph):
+#: Sides that a network takes as they are, that are padded, that are shrunk, and some again.
+GUIDED = [(64, 96), (61, 47), (90, 130), (61, 47)]
+
+
+def trimap_of(size, turn=0):
+    """All three levels, in shapes that are no part of the picture."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    place = (x + 2 * y + 13 * turn) // 11 % 3
+    return np.ascontiguousarray(np.uint8([0, 128, 255])[place])
+
+
+@pytest.mark.parametrize("size", [None, (64, 96)])
+@pytest.mark.parametrize("family", ["dim", "dim-4channel", "vitmatte", "vitmatte-hf"])
+def test_networks_that_take_a_trimap(kind, tmp_path, family, size):
+    contract = graphs.CONTRACTS["four" if family == "dim-4channel" else family]
+    path = graphs.contract(tmp_path / "x.onnx", **contract)
+    matter, right = pair(path, family=family, size=size, tile="none")
+    for i, frame in enumerate(GUIDED):
+        image, trimap = photo(frame), trimap_of(frame, i)
+        for order in ("rgb", "bgr"):
+            given = {"trimap": trimap, "pixel_format": order}
+            alpha, expected = (m.alpha(image, **given) for m in (matter, right))
+            np.testing.assert_allclose(alpha, expected, rtol=0, atol=ALPHA)
+            assert (alpha[trimap == 0] == 0).all()
+            assert (alpha[trimap == 255] == 1).all()
+            levels = np.empty(frame, np.uint8)
+            matter.alpha(image, **given, out=levels)
+            assert np.abs(levels - 255 * expected).max() <= 0.5 + 255 * ALPHA
+    assert matter.info.graph == "one launch for each frame"
+    with matter.stream() as stream, right.stream() as other:
+        for i, frame in enumerate(FRAMES[:3]):
+            trimap = trimap_of(frame.shape[:2], i)
+            alpha, expected = (s(frame, trimap=trimap).alpha for s in (stream, other))
+            np.testing.assert_allclose(alpha, expected, rtol=0, atol=ALPHA)
+
+
+@pytest.mark.parametrize("size", [None, (64, 96)])
+@pytest.mark.parametrize("name", ["bgmv2-refine", "bgmv2-base"])
+def test_networks_that_take_a_background(kind, tmp_path, name, size):
+    path = graphs.contract(tmp_path / "x.onnx", **graphs.CONTRACTS[name])
+    matter, right = pair(path, size=size)
+    for frame in GUIDED:
+        image = photo(frame)
+        scene = np.ascontiguousarray(image[::-1])
+        for order in ("rgb", "bgr"):
+            given = {"background": scene, "pixel_format": order}
+            matte, expected = (m(image, **given) for m in (matter, right))
+            np.testing.assert_allclose(matte.alpha, expected.alpha, rtol=0, atol=ALPHA)
+            close(matte.foreground, expected.foreground)
+            close(matte.composite((0, 177, 64)), expected.composite((0, 177, 64)))
+    assert matter.info.graph == "one launch for each frame"
+
+
+@pytest.mark.parametrize("rows", [64, 61])
+def test_a_streams_background_is_told_once(kind, cuda, tmp_path, rows, monkeypatch):
+    path = graphs.bgmv2(tmp_path / "x.onnx")
+    matter, right = pair(path)
+    told = []
+    plain = cuda.Pipeline.tell
+    monkeypatch.setattr(
+        cuda.Pipeline, "tell", lambda self, scene: told.append(1) or plain(self, scene)
+    )
+    frames = [np.ascontiguousarray(frame[:rows]) for frame in FRAMES]
+    scenes = [np.ascontiguousarray(frame[::-1]) for frame in frames]
+    with (
+        matter.stream(background=scenes[0], smoothing="none") as stream,
+        right.stream(background=scenes[0], smoothing="none") as other,
+    ):
+        for i, frame in enumerate(frames):
+            newer = scenes[1] if i == 3 else None
+            matte, expected = (s(frame, background=newer) for s in (stream, other))
+            np.testing.assert_allclose(matte.alpha, expected.alpha, rtol=0, atol=ALPHA)
+            close(matte.foreground, expected.foreground)
+            # Calls in between tell their own.
+            matter.alpha(frame, background=scenes[2])
+    assert len(told) == 2 + len(frames)
+
+
+def test_guidance_that_does_not_fit_is_refused(kind, cuda, tmp_path):
+    matter = fm.Matter(graphs.bgmv2(tmp_path / "x.onnx"), engine="cuda")
+    with pytest.raises(ValueError, match="background: expected the scene without its subject"):
+        matter.alpha(PHOTO)
+    with pytest.raises(ValueError, match="background: expected the image's size"):
+        matter.alpha(PHOTO, background=PHOTO[1:])
+    with pytest.raises(fm.EngineError, match="needs a background: calls and streams take it"):
+        matter.pipeline((64, 96))
+
+
+def test_what_the_processor_feeds_and_reads_says_why(kind, tmp_path, graph):
     path = graphs.dim(tmp_path / "dim.onnx")
-    matter, right = pair(path, size=(64, 96))
+    matter, right = pair(path)
     trimap = np.full(PHOTO.shape[:2], 128, np.uint8)
     alpha, expected = (m.alpha(PHOTO, trimap=trimap) for m in (matter, right))
     np.testing.assert_allclose(alpha, expected, rtol=0, atol=ALPHA)
-    why = "frames are fed and read on the processor: family 'dim' takes a trimap"
-    assert matter.info.graph == f"none, {why}"
+    why = "frames are fed and read on the processor: family 'dim' sees large frames in tiles, where"
+    assert matter.info.graph.startswith(f"none, {why}")
     with pytest.raises(fm.EngineError, match=f"strict: {why}"):
         fm.Matter(path, engine="cuda", strict=True)
-    with pytest.raises(fm.EngineError, match="a network on a GPU as a whole: family 'dim' takes"):
+    for whole in ({"tile": "none"}, {"size": (64, 96)}):
+        fm.Matter(path, engine="cuda", strict=True, **whole).alpha(PHOTO, trimap=trimap)
+    with pytest.raises(fm.EngineError, match="a network on a GPU as a whole: family 'dim' sees"):
         matter.pipeline((64, 96))
     plain = fm.Matter(graph("modnet"), engine="onnxruntime")
     assert plain.info.graph is None
@@ -560,6 +650,15 @@ def test_single_images_remember_nothing_of_other_captures(kind, tmp_path, opened
     assert len(opened) == 4
 
 
+def test_alpha_can_be_carried_to_frames_that_the_network_does_not_see(kind, graph):
+    matter = fm.Matter(graph("modnet"), engine="cuda")
+    with matter.stream(smoothing="none") as stream:
+        alpha = stream(FRAMES[0]).alpha.copy()
+        own = stream.own_alpha
+        np.testing.assert_array_equal(own, alpha)
+        np.testing.assert_array_equal(stream.finish(FRAMES[1], own).alpha, alpha)
+
+
 def test_a_memory_goes_on_in_another_capture(kind, tmp_path):
     """What a stream keeps though it has no use for it yet: its frames are all of one kind."""
     path = graphs.rvm(tmp_path / "x.onnx")
@@ -571,7 +670,7 @@ def test_a_memory_goes_on_in_another_capture(kind, tmp_path):
     for i, (frame, alpha) in enumerate(zip(FRAMES, expected, strict=True)):
         order = "rgb" if i in (0, 3, 4) else "bgr"
         given = frame if order == "rgb" else np.ascontiguousarray(frame[..., ::-1])
-        found = runner.alpha(given, order, "float32")
+        found = runner.alpha_of(given, order, "float32")
         np.testing.assert_allclose(found, alpha, rtol=0, atol=ALPHA)
 
 

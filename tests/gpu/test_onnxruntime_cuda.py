@@ -117,7 +117,7 @@ def test_bindings_of_the_host_work_too(provider, tmp_path):
     right = fm.Matter(path, engine="onnxruntime").alpha(PHOTO, trimap=trimap)
     matter = fm.Matter(path, engine="cuda")
     close(matter.alpha(PHOTO, trimap=trimap), right)
-    assert "on the processor: family 'dim' takes a trimap" in matter.info.graph
+    assert "on the processor: family 'dim' sees large frames in tiles" in matter.info.graph
 
 
 def test_sessions_run_on_our_stream_in_full_precision(provider, graph):

@@ -348,6 +348,62 @@ def test_states_and_colours_of_a_networks_own(cuda):
             cuda.Pipeline(Network(cuda), **arguments)
 
 
+def test_what_a_network_is_told(cuda):
+    """A trimap in the tensor's fourth channel; frames fill a part of the tensor."""
+    content, seen = (20, 30), []
+
+    def network(tensor, alpha, stream, slot):
+        seen.append(tensor)
+        Network(cuda)(tensor, alpha, stream, slot)
+
+    options = {
+        "frame_size": FRAME,
+        "size": SIZE,
+        "content": content,
+        "guidance": "trimap",
+        "refine": None,
+        "overlap": False,
+    }
+    frame = frames(1)[0]
+    trimap = np.random.default_rng(4).choice(np.uint8([0, 128, 255]), FRAME)
+    plain = fm.kernels.to_tensor(frame, content)[0]
+    small = fm.kernels.resize(trimap, content, filter="nearest") / np.float32(255)
+    expected = np.concatenate([plain, small[None]])
+    around = ((0, 0), (0, SIZE[0] - content[0]), (0, SIZE[1] - content[1]))
+    for border, how in (("edge", {"mode": "edge"}), ("zero", {})):
+        pipeline = cuda.Pipeline(network, border=border, **options)
+        pipeline.tell(trimap)
+        for _ in range(2):
+            pipeline.submit(frame)
+            result = pipeline.result()
+            assert seen[-1].shape == (1, 4, *SIZE)
+            np.testing.assert_allclose(
+                seen[-1].numpy()[0], np.pad(expected, around, **how), rtol=0, atol=1e-6
+            )
+            grown = fm.kernels.resize(plain[0], FRAME, dtype="uint8")
+            wanted = np.where(trimap == 128, grown, trimap)
+            assert np.abs(result.astype(int) - wanted).max() <= 1
+    for guidance, message in (
+        (trimap[1:], "guidance: expected the size of the pipeline's frames, 50 x 70, got 49 x 70"),
+        (frame, r"guidance: expected \(H, W\) uint8"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pipeline.tell(guidance)
+    with pytest.raises(ValueError, match="guidance: expected none, for the network needs nothing"):
+        cuda.Pipeline(Network(cuda), frame_size=FRAME, size=SIZE).tell(frame)
+    guide = cuda.empty((1, 3, *SIZE), "float32")
+    for change, error, message in (
+        ({"content": (25, 32)}, ValueError, "content: expected at most the size of the tensor"),
+        ({"guide": guide}, ValueError, r"guide: expected \(1, 1, 24, 32\) float32 or float16"),
+        ({"guidance": "background"}, ValueError, "guide: expected an input for the background"),
+        ({"guidance": "depth"}, ValueError, "guidance: expected one of 'trimap', 'background'"),
+        ({"border": "wrap"}, ValueError, "border: expected one of 'edge', 'zero', got 'wrap'"),
+        ({"layout": "nhwc"}, ValueError, "layout: expected 'nchw', with guidance or content"),
+    ):
+        with pytest.raises(error, match=message):
+            cuda.Pipeline(Network(cuda), **{**options, **change})
+
+
 def test_too_many_frames_and_too_few_are_refused(cuda):
     pipeline = cuda.Pipeline(Network(cuda), frame_size=FRAME, size=SIZE)
     with pytest.raises(ValueError, match="result: expected a frame submitted before, got none"):

@@ -5,7 +5,7 @@ Families see tensors and sizes, never an engine's own objects.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -103,9 +103,15 @@ class DevicePlan:
     image:         the input that the frame is laid out in, in this layout.
     alpha:         the output with alpha in it, in the same layout, and the channel that it is.
     activation:    "sigmoid" where that is logits.
-    foreground:    the output that has colours of its own, (1, 3, H, W) of the frame's size.
+    foreground:    the output that has colours of its own, (1, 3, h, w) of the image's size.
     states:        inputs, zero for a first frame, and the outputs that are the next frame's.
     constants:     inputs that stay as they are.
+    content:       what a frame of a size fills of that input, from its first pixel on; None for
+                   all. Of what is made the same part is the frame's.
+    border:        what the rest has: the nearest pixel, or zeros after normalising.
+    guidance:      what the network is told besides the frame.
+    guide:         the input for that; None for a trimap in the image's fourth channel.
+    trimap_scale:  factor of a trimap's levels.
     """
 
     tensors: Mapping[str, TensorInfo]
@@ -118,6 +124,23 @@ class DevicePlan:
     foreground: str | None = None
     states: tuple[tuple[str, str], ...] = ()
     constants: Mapping[str, Array] = field(default_factory=dict)
+    content: Callable[[Size], Size] | None = None
+    border: Literal["edge", "zero"] = "edge"
+    guidance: Guidance | None = None
+    guide: str | None = None
+    trimap_scale: float = 1 / 255
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of the image."""
+        height, width = sides_of(self.tensors[self.image], self.layout)
+        assert isinstance(height, int)
+        assert isinstance(width, int)
+        return height, width
+
+    def content_of(self, frame: Size) -> Size:
+        """Return what a frame of this size fills of the image."""
+        return self.size if self.content is None else self.content(frame)
 
 
 class Family(Protocol):
@@ -180,10 +203,6 @@ class Family(Protocol):
 
         Raises ValueError where the graph has not the inputs and outputs of the family.
         """
-
-    @property
-    def fits_device(self) -> bool:
-        """Whether device_plan() says all there is; else the processor feeds and reads it."""
 
     def device_plan(self, engine: Engine, spec: ModelSpec, size: Size) -> DevicePlan:
         """Return what a GPU needs to know to do what a runner for input of this size does.

@@ -138,20 +138,19 @@ class Feedforward:
             return ReferenceRunner(self, self.reference, engine, spec, threads)
         return Runner(self, engine, spec, size, threads, whole=whole)
 
-    @property
-    def fits_device(self) -> bool:
-        """Whether an image, stretched to the network's size, is all it needs and alpha all else."""
-        return self.guidance is None and self.fit == "stretch" and self.foreground is None
-
     def device_plan(self, engine: Engine, spec: ModelSpec, size: Size) -> DevicePlan:
-        """Return the image and alpha."""
+        """Return the image, what the network is told besides, alpha, and colours of its own."""
         signature = engine.signature
         layout = self._require_layout(signature)
-        [image], alpha = self.tensors(signature), self.output(signature)
+        (image, *guides), alpha = self.tensors(signature), self.output(signature)
         channels = channels_of(alpha, layout)
         depth = channels if isinstance(channels, int) else self.alpha_channel + 1
         half = tuple(side // self.stride for side in size)
-        sides = {image: (3, *size), alpha: (depth, *half)}
+        sides = {image: (4 if self.takes_channel else 3, *size), alpha: (depth, *half)}
+        for guide in guides:
+            sides[guide] = (1 if self.guidance == "trimap" else 3, *size)
+        own = [tensor for tensor in signature.outputs if tensor.name == self.foreground]
+        sides.update(dict.fromkeys(own, (3, *size)))
         tensors = {
             tensor.name: TensorInfo(
                 tensor.name,
@@ -168,6 +167,12 @@ class Feedforward:
             alpha.name,
             self.alpha_channel,
             self.activation,
+            foreground=own[0].name if own else None,
+            content=self.dynamic_size if self.fixed_size(signature, spec) == "dynamic" else None,
+            border=self.fill,
+            guidance=self.guidance,
+            guide=guides[0].name if guides else None,
+            trimap_scale=self.trimap_scale,
         )
 
     def _require_layout(self, signature: Signature) -> Layout:

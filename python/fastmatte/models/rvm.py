@@ -39,7 +39,6 @@ class Rvm:
     normalisation = ZERO_TO_ONE
     guidance = None
     recurrent = True
-    fits_device = True
 
     def recognise(self, signature: Signature) -> str | None:
         """Recognise the published export by the names of all its tensors.
