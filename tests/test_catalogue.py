@@ -143,6 +143,12 @@ def test_a_row_may_feed_it_otherwise_than_its_family(tiny, local):
     assert alphas[1] > alphas[0] + 0.2
 
 
+def test_what_comes_along_needs_no_folder(monkeypatch):
+    monkeypatch.delenv("FASTMATTE_CACHE", raising=False)
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
+    assert fm.Matter("portrait", engine="onnxruntime").info.family == "portrait"
+
+
 def test_a_file_that_comes_along_is_named_too(tiny, graph):
     row = tiny(spec=ModelSpec(graph("modnet"), family="modnet"), download=None)
     assert fm.Matter("tiny").info.family_reason == "comes with fastmatte"

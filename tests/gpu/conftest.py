@@ -23,6 +23,14 @@ settings.register_profile(
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What PyTorch or CuPy warn of on a machine with a GPU is no failure of ours."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and callspec.params.get("cuda") == "device":
+            item.add_marker(pytest.mark.filterwarnings("default"))
+
+
 @pytest.fixture(params=["emulated", "device"])
 def cuda(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """fastmatte.cuda on the kernels compiled for the processor, and on the GPU."""

@@ -28,7 +28,9 @@ def cache_folder() -> Path:
 
 def path_of(model: KnownModel) -> Path:
     """Return where a model's file lies, or would."""
-    return cache_folder() / model.spec.path
+    path = Path(model.spec.path)
+    # For one that comes along no folder has to be known.
+    return path if path.is_absolute() else cache_folder() / path
 
 
 def is_local(model: KnownModel) -> bool:
