@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["DevicePipeline", "on_device"]
 
 #: Captures that a runner keeps for sizes of frames to come again: a camera held upright and across,
-#: its photographs and their previews. For 12 megapixels each holds 190 MB on the GPU, 170 MB of
-#: pinned memory, and took half a dozen runs of the network to make.
+#: its photographs and their previews. For 12 megapixels each holds 190 MB on the GPU and 170 MB of
+#: pinned memory; to make one the network is run four times, and captured four times.
 MOST_CAPTURES = 4
 
 ONE_LAUNCH = "one launch for each frame"

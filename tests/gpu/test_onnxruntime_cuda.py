@@ -120,6 +120,18 @@ def test_bindings_of_the_host_work_too(provider, tmp_path):
     assert "on the processor: family 'dim' sees large frames in tiles" in matter.info.graph
 
 
+def test_what_a_network_is_told_is_bound_too(provider, tmp_path):
+    scene = np.ascontiguousarray(PHOTO[::-1])
+    trimap = np.uint8([0, 128, 255])[PHOTO[..., 0] // 86]
+    for make, given in ((graphs.bgmv2, {"background": scene}), (graphs.dim, {"trimap": trimap})):
+        path = make(tmp_path / "x.onnx")
+        right = fm.Matter(path, engine="onnxruntime", tile="none").alpha(PHOTO, **given)
+        matter = fm.Matter(path, engine="cuda", tile="none")
+        for _ in range(3):
+            close(matter.alpha(PHOTO, **given), right)
+        assert matter.info.graph.startswith("none, every frame is enqueued")
+
+
 def test_sessions_run_on_our_stream_in_full_precision(provider, graph):
     if provider is None:
         pytest.skip("only the emulated session shows what it is made with")
