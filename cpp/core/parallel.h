@@ -96,14 +96,15 @@ void parallel_rows(const Bands& bands, const Body& body) {
   detail::run_on_pool(
       bands.workers,
       [](void* opaque, int worker) {
-        auto& [all, call, count, sections] = *static_cast<Context*>(opaque);
+        // By name: to capture structured bindings is C++20, which nvcc says and GCC does not.
+        Context& all = *static_cast<Context*>(opaque);
         const auto work = [&](int band) noexcept {
-          const int begin = band * all.band;
-          call(worker, begin, std::min(begin + all.band, all.height));
+          const int begin = band * all.bands.band;
+          all.body(worker, begin, std::min(begin + all.bands.band, all.bands.height));
         };
-        for (int i; (i = sections[worker % count].take_first()) >= 0;) work(i);
-        for (int other = 1; other < count; ++other) {
-          for (int i; (i = sections[(worker + other) % count].take_last()) >= 0;) work(i);
+        for (int i; (i = all.sections[worker % all.count].take_first()) >= 0;) work(i);
+        for (int other = 1; other < all.count; ++other) {
+          for (int i; (i = all.sections[(worker + other) % all.count].take_last()) >= 0;) work(i);
         }
       },
       &context);
