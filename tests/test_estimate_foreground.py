@@ -65,6 +65,26 @@ def test_bands_join_without_a_seam(isa, size, threads):
     np.testing.assert_array_equal(result, expected)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_scattered_runs_share_what_their_windows_share(isa, seed):
+    """Runs whose windows meet or lie apart, at all borders; rows between them by the dozen or the
+    hundred; bands that need more columns than the one before, fewer, and others."""
+    rng = np.random.default_rng(seed)
+    height, width = 560, (331, 336, 340, 512)[seed]
+    alpha = np.full((height, width), 255 * (seed % 2), np.uint8)
+    for _ in range(14):
+        y, x = rng.integers(0, height), rng.integers(0, width)
+        alpha[y : y + rng.integers(1, 4), x : x + rng.integers(1, 40)] = rng.integers(1, 255)
+    alpha[200:330] = alpha[0, 0]
+    for corner in ((0, 0), (-1, -1), (340, width - 17)):
+        alpha[corner] = 100
+    image = rng.integers(0, 256, (height, width, 3), np.uint8)
+    expected = oracles.estimate_foreground(image, alpha)
+    for threads in (1, 2):
+        result = fm.kernels.estimate_foreground(image, alpha, threads=threads)
+        np.testing.assert_array_equal(result, expected)
+
+
 def published(image, alpha, radii):
     """The paper's formula in float64, colours in [0, 1], nothing rounded between the passes."""
     ndimage = pytest.importorskip("scipy.ndimage", reason="scipy is not installed")

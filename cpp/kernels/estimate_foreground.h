@@ -28,32 +28,42 @@ constexpr int kNarrowWindow = 2 * kNarrowRadius + 1;
 // Pixels are visited in blocks of one row. A block that the wide pass visits holds an unknown pixel
 // or is kNarrowRadius off one, so every pixel of it has that unknown pixel in its wide window and
 // neither of its weights is zero.
-constexpr int kForegroundBlock = 32;
+constexpr int kForegroundBlock = 16;
 static_assert(kForegroundBlock - 1 + kNarrowRadius <= kWideRadius);
 
-// Columns left and right of the image that stay zero, so that windows need no clipping.
+// Both passes go through runs of blocks in steps of so many pixels, beyond the last block too: two
+// vectors of bytes hold their values, whatever the ISA, and the part of a vector that were left
+// over would take longer than it does.
+constexpr int kForegroundStep = 32;
+static_assert(kForegroundStep == 2 * kForegroundBlock);  // so that they end before the next run
+
+constexpr int foreground_steps(int count) noexcept {
+  return (count + kForegroundStep - 1) / kForegroundStep * kForegroundStep;
+}
+
+// Columns left and right of the steps that stay zero, so that windows need no clipping.
 constexpr int kForegroundMargin = 48;
 static_assert(kForegroundMargin > kWideRadius && kForegroundMargin > kNarrowRadius);
-
-// Sums over kWideWindow rows for each column, at x = 0; the margins lie on both sides. uint16 holds
-// 91 * 255 = 23205.
-struct ForegroundColumns {
-  std::uint32_t* weighted;  // alpha * image, 3 for each pixel
-  std::uint16_t* plain;     // image, 3 for each pixel
-  std::uint16_t* alpha;
-};
 
 // The seven quantities that are summed. Wide: alpha * image (3 channels), image (3), alpha. Narrow:
 // alpha * foreground (3), (255 - alpha) * background (3), alpha.
 constexpr int kForegroundPlanes = 7;
 
-// What one worker writes and reads again within a row, `stride` elements to a plane.
-struct ForegroundScratch {
-  std::uint32_t* sums;    // kForegroundPlanes planes
-  float* lanes;           // 6 planes: reciprocal weights, alpha, image
-  std::uint8_t* bytes;    // 6 planes
-  std::ptrdiff_t stride;  // at least width + 2 * kForegroundMargin
+// Values of them for each column, at x = 0; kForegroundMargin columns and more lie on both sides.
+template <typename Front, typename Rest>
+struct ForegroundColumns {
+  Front* front;  // 3 for each pixel
+  Rest* behind;  // 3 for each pixel
+  Rest* alpha;
 };
+
+// Sums over kWideWindow rows: uint16 holds 91 * 255 = 23205.
+using WideColumns = ForegroundColumns<std::uint32_t, std::uint16_t>;
+// Sums over the columns before each, from wherever they were begun.
+using WidePrefix = ForegroundColumns<std::uint32_t, std::uint32_t>;
+// What the second pass sums: one row of it, and the sums over kNarrowWindow rows.
+using NarrowProducts = ForegroundColumns<std::uint16_t, std::uint16_t>;
+using NarrowColumns = ForegroundColumns<std::uint32_t, std::uint32_t>;
 
 // For every block of a row: unknown, whether it holds an alpha other than 0 and 255; near, whether
 // such a one lies in it or at most kNarrowRadius beside it.
@@ -61,33 +71,39 @@ FASTMATTE_ROW(mark_unknown_row,
               (const std::uint8_t* alpha, std::uint8_t* unknown, std::uint8_t* near, int width))
 
 // Adds one row to the column sums of [begin, end).
-FASTMATTE_ROW(add_columns_row,
-              (const std::uint8_t* image, const std::uint8_t* alpha, int begin, int end,
-               const ForegroundColumns& columns, const ForegroundScratch& scratch))
+FASTMATTE_ROW(add_columns_row, (const std::uint8_t* image, const std::uint8_t* alpha, int begin,
+                                int end, const WideColumns& columns))
 
 // Adds the entering row and takes the leaving one away.
 FASTMATTE_ROW(slide_columns_row,
               (const std::uint8_t* entering_image, const std::uint8_t* entering_alpha,
                const std::uint8_t* leaving_image, const std::uint8_t* leaving_alpha, int begin,
-               int end, const ForegroundColumns& columns, const ForegroundScratch& scratch))
+               int end, const WideColumns& columns))
+
+// prefix of each column of [begin, end], the first of them 0.
+FASTMATTE_ROW(sum_columns_row,
+              (const WideColumns& columns, int begin, int end, const WidePrefix& prefix))
 
 // The weight of the pixels that a window has inside the image, were all of them opaque:
-// rows * columns[x].
+// rows * columns[x], for whole steps.
 struct FullWeight {
   const std::int32_t* columns;  // 255 for each column of the window of x
   int rows;
 };
 
-// The first pass for [begin, end): from column sums to the seven planes of products, at x = 0.
+// The first pass for the blocks of [begin, end): from sums of columns to a row of products, which
+// takes the place of the one kNarrowWindow rows above it, there and in the sums.
 FASTMATTE_ROW(fuse_wide_row, (const std::uint8_t* image, const std::uint8_t* alpha,
-                              const ForegroundColumns& columns, const FullWeight& full, int begin,
-                              int end, const ForegroundScratch& scratch, std::uint16_t* products))
+                              const WidePrefix& prefix, const FullWeight& full, int begin, int end,
+                              int width, const NarrowProducts& products, const NarrowColumns& sums))
 
-// The second pass for [begin, end): rows are the products of the kNarrowWindow rows around this
-// one.
-FASTMATTE_ROW(fuse_narrow_row, (const std::uint8_t* image, const std::uint8_t* alpha,
-                                const std::uint16_t* const* rows, const FullWeight& full, int begin,
-                                int end, const ForegroundScratch& scratch, std::uint8_t* out))
+// Takes `count` products out of their sums.
+FASTMATTE_ROW(retire_products_row, (std::uint16_t* products, std::uint32_t* sums, int count))
+
+// The second pass for the blocks of [begin, end).
+FASTMATTE_ROW(fuse_narrow_row,
+              (const std::uint8_t* image, const std::uint8_t* alpha, const NarrowColumns& sums,
+               const FullWeight& full, int begin, int end, int width, std::uint8_t* out))
 
 static FASTMATTE_EVERYWHERE inline bool is_unknown(std::uint8_t alpha) noexcept {
   return alpha != 0 && alpha != 255;

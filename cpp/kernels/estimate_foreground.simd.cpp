@@ -1,30 +1,41 @@
-// Planes of one quantity each, so that plain loops vectorise over pixels. Only the prefix sums run
-// along the row; being integers they are exact, and 32 bits hold every window's sum: 91 * 91 * 255
-// * 255 < 2^30. They may wrap around, their differences do not.
+// Pixels keep their three channels side by side, and whatever is one for each pixel is repeated for
+// each of them, so that plain loops run over adjacent values. Only the prefix sums run along the
+// row. All sums are integers, so exact, and 32 bits hold every window's: 91 * 91 * 255 * 255 <
+// 2^30. Prefixes may wrap around, their differences do not.
 #include "kernels/estimate_foreground.h"
 
+#include "simd/portable.h"
+
 namespace fastmatte::FASTMATTE_ISA {
+namespace {
 
-void mark_unknown_row(const std::uint8_t* alpha, std::uint8_t* unknown, std::uint8_t* near,
-                      int width) noexcept {
-  for (int block = 0, begin = 0; begin < width; ++block, begin += kForegroundBlock) {
-    const int end = begin + kForegroundBlock < width ? begin + kForegroundBlock : width;
-    std::uint8_t any = 0;
-    for (int x = begin; x < end; ++x) any |= static_cast<std::uint8_t>(is_unknown(alpha[x]));
-    unknown[block] = any;
-    for (int i = 1; i <= kNarrowRadius; ++i) {
-      if (begin - i >= 0) any |= static_cast<std::uint8_t>(is_unknown(alpha[begin - i]));
-      if (end - 1 + i < width) any |= static_cast<std::uint8_t>(is_unknown(alpha[end - 1 + i]));
+// Pixels whose weights are held at a time.
+constexpr int kRun = 256;
+
+static_assert(kRun % kForegroundStep == 0);
+
+// Each value once for each channel.
+template <typename T>
+static inline void repeat_thrice(const T* from, T* __restrict out, int count) noexcept {
+  int done = 0;
+#if defined(FASTMATTE_SHUFFLES)
+  // Where GCC has wider vectors it shuffles them word by word: eight times the work.
+  if constexpr (sizeof(T) == 1) {
+    using Bytes = Vec<std::uint8_t, 16>;
+    for (; done + 16 <= count; done += 16) {
+      Bytes v;
+      __builtin_memcpy(&v, from + done, sizeof v);
+      const Bytes parts[3] = {
+          FASTMATTE_SHUFFLE(v, v, Bytes, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5),
+          FASTMATTE_SHUFFLE(v, v, Bytes, 5, 5, 6, 6, 6, 7, 7, 7, 8, 8, 8, 9, 9, 9, 10, 10),
+          FASTMATTE_SHUFFLE(v, v, Bytes, 10, 11, 11, 11, 12, 12, 12, 13, 13, 13, 14, 14, 14, 15, 15,
+                            15)};
+      __builtin_memcpy(out + 3 * done, parts, sizeof parts);
     }
-    near[block] = any;
   }
-}
-
-// Alpha once for each channel, so that products run over adjacent elements.
-static inline void expand(const std::uint8_t* alpha, std::uint8_t* __restrict out, int begin,
-                          int end) noexcept {
-  for (int x = begin; x < end; ++x) {
-    for (int c = 0; c < 3; ++c) out[3 * x + c] = alpha[x];
+#endif
+  for (int x = done; x < count; ++x) {
+    for (int c = 0; c < 3; ++c) out[3 * x + c] = from[x];
   }
 }
 
@@ -32,197 +43,258 @@ static inline std::uint16_t product(std::uint8_t a, std::uint8_t b) noexcept {
   return static_cast<std::uint16_t>(a * b);  // 255 * 255 fits
 }
 
-void add_columns_row(const std::uint8_t* image, const std::uint8_t* alpha, int begin, int end,
-                     const ForegroundColumns& columns, const ForegroundScratch& scratch) noexcept {
-  std::uint32_t* __restrict weighted = columns.weighted;
-  std::uint16_t* __restrict plain = columns.plain;
-  std::uint16_t* __restrict sums = columns.alpha;
-  std::uint8_t* wide = scratch.bytes;
-  expand(alpha, wide, begin, end);
-  for (int i = 3 * begin; i < 3 * end; ++i) weighted[i] += product(image[i], wide[i]);
-  for (int i = 3 * begin; i < 3 * end; ++i)
-    plain[i] = static_cast<std::uint16_t>(plain[i] + image[i]);
-  for (int x = begin; x < end; ++x) sums[x] = static_cast<std::uint16_t>(sums[x] + alpha[x]);
-}
-
-void slide_columns_row(const std::uint8_t* entering_image, const std::uint8_t* entering_alpha,
-                       const std::uint8_t* leaving_image, const std::uint8_t* leaving_alpha,
-                       int begin, int end, const ForegroundColumns& columns,
-                       const ForegroundScratch& scratch) noexcept {
-  std::uint32_t* __restrict weighted = columns.weighted;
-  std::uint16_t* __restrict plain = columns.plain;
-  std::uint16_t* __restrict sums = columns.alpha;
-  std::uint8_t* entering = scratch.bytes;
-  std::uint8_t* leaving = scratch.bytes + 3 * scratch.stride;
-  expand(entering_alpha, entering, begin, end);
-  expand(leaving_alpha, leaving, begin, end);
-  for (int i = 3 * begin; i < 3 * end; ++i) {
-    weighted[i] += static_cast<std::uint32_t>(product(entering_image[i], entering[i])) -
-                   product(leaving_image[i], leaving[i]);
-  }
-  for (int i = 3 * begin; i < 3 * end; ++i) {
-    plain[i] = static_cast<std::uint16_t>(plain[i] + entering_image[i] - leaving_image[i]);
-  }
-  for (int x = begin; x < end; ++x) {
-    sums[x] = static_cast<std::uint16_t>(sums[x] + entering_alpha[x] - leaving_alpha[x]);
-  }
-}
-
-// out[k * stride + i] is the sum of quantity k over the columns from begin - kWideRadius to before
-// begin - kWideRadius + i.
-static inline void prefix_sums(const ForegroundColumns& columns, int begin, int end,
-                               std::uint32_t* __restrict out, std::ptrdiff_t stride) noexcept {
-  const int first = begin - kWideRadius;
-  const int count = end - begin + kWideWindow;
-  const std::uint32_t* weighted = columns.weighted + 3 * first;
-  const std::uint16_t* plain = columns.plain + 3 * first;
-  const std::uint16_t* alpha = columns.alpha + first;
-  std::uint32_t w0 = 0, w1 = 0, w2 = 0, p0 = 0, p1 = 0, p2 = 0, a = 0;
-  for (int i = 0; i < count; ++i) {
-    out[i] = w0;
-    out[i + stride] = w1;
-    out[i + 2 * stride] = w2;
-    out[i + 3 * stride] = p0;
-    out[i + 4 * stride] = p1;
-    out[i + 5 * stride] = p2;
-    out[i + 6 * stride] = a;
-    w0 += weighted[3 * i];
-    w1 += weighted[3 * i + 1];
-    w2 += weighted[3 * i + 2];
-    p0 += plain[3 * i];
-    p1 += plain[3 * i + 1];
-    p2 += plain[3 * i + 2];
-    a += alpha[i];
-  }
-}
-
-static inline std::int32_t window_sum(const std::uint32_t* prefix, int i) noexcept {
-  return static_cast<std::int32_t>(prefix[i + kWideWindow] - prefix[i]);
-}
-
 static inline float reciprocal(std::int32_t weight) noexcept {
   return 1.0f / static_cast<float>(weight > 1 ? weight : 1);
 }
 
-static inline void split_channels(const std::uint8_t* image, float* __restrict red,
-                                  float* __restrict green, float* __restrict blue,
-                                  int count) noexcept {
-  for (int i = 0; i < count; ++i) {
-    red[i] = image[3 * i];
-    green[i] = image[3 * i + 1];
-    blue[i] = image[3 * i + 2];
-  }
+static inline float opacity(std::uint8_t alpha) noexcept {
+  return static_cast<float>(alpha) * (1.0f / 255.0f);
 }
 
-// What both passes read for each pixel of a run, in scratch.lanes.
-struct RunLanes {
-  const float* inside;   // 1 / (sum of alpha in the window)
-  const float* outside;  // 1 / (sum of 255 - alpha)
-  const float* opacity;
-  const float* channels;  // three planes of the image
+// A row's pixels from x on, `count` of them though the row may end before: there all is 0.
+class Pixels {
+ public:
+  Pixels(const std::uint8_t* image, const std::uint8_t* alpha, int x, int count, int width) noexcept
+      : inside_(width - x < count ? width - x : count), image_(image + 3 * x), alpha_(alpha + x) {
+    if (inside_ == count) return;
+    for (int i = 0; i < 3 * count; ++i) image_copy_[i] = i < 3 * inside_ ? image_[i] : 0;
+    for (int i = 0; i < count; ++i) alpha_copy_[i] = i < inside_ ? alpha_[i] : 0;
+    image_ = image_copy_;
+    alpha_ = alpha_copy_;
+  }
+
+  const std::uint8_t* image() const noexcept { return image_; }
+  const std::uint8_t* alpha() const noexcept { return alpha_; }
+  // How many of them the row has.
+  int inside() const noexcept { return inside_; }
+
+ private:
+  int inside_;
+  const std::uint8_t *image_, *alpha_;
+  std::uint8_t image_copy_[3 * kRun], alpha_copy_[kRun];
 };
 
-template <typename AlphaSum>
-static inline RunLanes lanes_of_run(const std::uint8_t* image, const std::uint8_t* alpha,
-                                    const FullWeight& full, int begin, int count,
-                                    const ForegroundScratch& scratch,
-                                    const AlphaSum& alpha_sum) noexcept {
-  const std::ptrdiff_t stride = scratch.stride;
-  float* __restrict inside = scratch.lanes;
-  float* __restrict outside = inside + stride;
-  float* __restrict opacity = outside + stride;
-  float* channels = opacity + stride;
-  split_channels(image + 3 * begin, channels, channels + stride, channels + 2 * stride, count);
-  const std::uint8_t* a = alpha + begin;
-  const std::int32_t* full_row = full.columns + begin;
+// What both passes read of a run: 1 / (sum of alpha in the window), 1 / (sum of 255 - alpha), and
+// alpha, for each value.
+struct Weights {
+  float inside[3 * kRun], outside[3 * kRun];
+  std::uint8_t alpha[3 * kRun];
+};
+
+// sum(i) is the sum of alpha in the window of pixel i.
+template <typename Sum>
+static inline void weigh(const std::uint8_t* alpha, const std::int32_t* full, int rows, int count,
+                         const Sum& sum, Weights& out) noexcept {
+  float inside[kRun], outside[kRun];
   for (int i = 0; i < count; ++i) {
-    const std::int32_t sum = alpha_sum(i);
-    inside[i] = reciprocal(sum);
-    outside[i] = reciprocal(full.rows * full_row[i] - sum);
-    opacity[i] = static_cast<float>(a[i]) * (1.0f / 255.0f);
+    const std::int32_t weight = sum(i);
+    inside[i] = reciprocal(weight);
+    outside[i] = reciprocal(rows * full[i] - weight);
   }
-  return {inside, outside, opacity, channels};
+  repeat_thrice(inside, out.inside, count);
+  repeat_thrice(outside, out.outside, count);
+  repeat_thrice(alpha, out.alpha, count);
 }
 
-void fuse_wide_row(const std::uint8_t* image, const std::uint8_t* alpha,
-                   const ForegroundColumns& columns, const FullWeight& full, int begin, int end,
-                   const ForegroundScratch& scratch, std::uint16_t* products) noexcept {
-  const std::ptrdiff_t stride = scratch.stride;
-  const int count = end - begin;
-  prefix_sums(columns, begin, end, scratch.sums, stride);
-  const std::uint8_t* a = alpha + begin;
-  const std::uint32_t* alpha_prefix = scratch.sums + 6 * stride;
-  const RunLanes lanes = lanes_of_run(image, alpha, full, begin, count, scratch,
-                                      [=](int i) { return window_sum(alpha_prefix, i); });
-  std::uint16_t* __restrict weights = products + 6 * stride + begin;
-  for (int i = 0; i < count; ++i) weights[i] = a[i];
-  for (int c = 0; c < 3; ++c) {
-    const std::uint32_t* weighted = scratch.sums + c * stride;
-    const std::uint32_t* plain = scratch.sums + (3 + c) * stride;
-    const float* I = lanes.channels + c * stride;
-    std::uint16_t* __restrict foreground = products + c * stride + begin;
-    std::uint16_t* __restrict background = products + (3 + c) * stride + begin;
-    for (int i = 0; i < count; ++i) {
-      const std::int32_t front = window_sum(weighted, i);
-      const std::int32_t behind = 255 * window_sum(plain, i) - front;
-      const float F = static_cast<float>(front) * lanes.inside[i];
-      const float B = static_cast<float>(behind) * lanes.outside[i];
-      const float fused = fuse(I[i], lanes.opacity[i], F, B);
-      // Rounding the products, not the colours, keeps what a uint8 colour would lose.
-      const float weight = static_cast<float>(a[i]);
-      foreground[i] = static_cast<std::uint16_t>(static_cast<std::int32_t>(weight * fused + 0.5f));
-      background[i] =
-          static_cast<std::uint16_t>(static_cast<std::int32_t>((255.0f - weight) * B + 0.5f));
+}  // namespace
+
+void mark_unknown_row(const std::uint8_t* alpha, std::uint8_t* unknown, std::uint8_t* near,
+                      int width) noexcept {
+  // Columns whose flags are held at a time, and those held on both sides: words of eight reach
+  // there.
+  constexpr int run = 32 * kForegroundBlock, beside = 8;
+  static_assert(kForegroundBlock == 16 && kNarrowRadius <= beside,
+                "the words below are written out");
+  std::uint8_t flags[beside + run + beside];
+  const auto any = [](const std::uint8_t* from) noexcept {
+    return load_word(from) | load_word(from + 4);
+  };
+  for (int begin = 0; begin < width; begin += run) {
+    const int left = begin > 0 ? beside : 0;
+    const int right = width - begin < run + beside ? width - begin : run + beside;
+    for (int i = left; i < beside; ++i) flags[beside - 1 - i] = 0;
+    for (int i = -left; i < right; ++i) {
+      flags[beside + i] = static_cast<std::uint8_t>(is_unknown(alpha[begin + i]));
+    }
+    for (int i = right; i < run + beside; ++i) flags[beside + i] = 0;
+    for (int i = 0; i < run && begin + i < width; i += kForegroundBlock) {
+      const std::uint8_t* at = flags + beside + i;
+      const std::uint32_t inside = any(at) | any(at + 8);
+      const std::uint32_t around =
+          inside | any(at - kNarrowRadius) | any(at + kForegroundBlock + kNarrowRadius - 8);
+      unknown[(begin + i) / kForegroundBlock] = inside != 0;
+      near[(begin + i) / kForegroundBlock] = around != 0;
     }
   }
 }
 
-static inline std::int32_t narrow_sum(const std::uint32_t* column) noexcept {
-  return static_cast<std::int32_t>(column[0] + column[1] + column[2] + column[3] + column[4] +
-                                   column[5] + column[6]);
+void add_columns_row(const std::uint8_t* image, const std::uint8_t* alpha, int begin, int end,
+                     const WideColumns& columns) noexcept {
+  std::uint8_t weights[3 * kRun];
+  for (int x = begin; x < end; x += kRun) {
+    const int count = end - x < kRun ? end - x : kRun;
+    const std::uint8_t *colours = image + 3 * x, *opacities = alpha + x;
+    repeat_thrice(opacities, weights, count);
+    std::uint32_t* __restrict front = columns.front + 3 * x;
+    std::uint16_t* __restrict behind = columns.behind + 3 * x;
+    std::uint16_t* __restrict sums = columns.alpha + x;
+    for (int i = 0; i < 3 * count; ++i) front[i] += product(colours[i], weights[i]);
+    for (int i = 0; i < 3 * count; ++i) {
+      behind[i] = static_cast<std::uint16_t>(behind[i] + colours[i]);
+    }
+    for (int i = 0; i < count; ++i) sums[i] = static_cast<std::uint16_t>(sums[i] + opacities[i]);
+  }
+}
+
+void slide_columns_row(const std::uint8_t* entering_image, const std::uint8_t* entering_alpha,
+                       const std::uint8_t* leaving_image, const std::uint8_t* leaving_alpha,
+                       int begin, int end, const WideColumns& columns) noexcept {
+  std::uint8_t entering[3 * kRun], leaving[3 * kRun];
+  for (int x = begin; x < end; x += kRun) {
+    const int count = end - x < kRun ? end - x : kRun;
+    const std::uint8_t *more = entering_image + 3 * x, *less = leaving_image + 3 * x;
+    const std::uint8_t *more_alpha = entering_alpha + x, *less_alpha = leaving_alpha + x;
+    repeat_thrice(more_alpha, entering, count);
+    repeat_thrice(less_alpha, leaving, count);
+    std::uint32_t* __restrict front = columns.front + 3 * x;
+    std::uint16_t* __restrict behind = columns.behind + 3 * x;
+    std::uint16_t* __restrict sums = columns.alpha + x;
+    FASTMATTE_INDEPENDENT
+    for (int i = 0; i < 3 * count; ++i) {
+      front[i] +=
+          static_cast<std::uint32_t>(product(more[i], entering[i])) - product(less[i], leaving[i]);
+    }
+    FASTMATTE_INDEPENDENT
+    for (int i = 0; i < 3 * count; ++i) {
+      behind[i] = static_cast<std::uint16_t>(behind[i] + more[i] - less[i]);
+    }
+    FASTMATTE_INDEPENDENT
+    for (int i = 0; i < count; ++i) {
+      sums[i] = static_cast<std::uint16_t>(sums[i] + more_alpha[i] - less_alpha[i]);
+    }
+  }
+}
+
+void sum_columns_row(const WideColumns& columns, int begin, int end,
+                     const WidePrefix& prefix) noexcept {
+  // Four values at a time, the last of which is not of this column: the next store takes its place.
+  using Words = Vec<std::uint32_t, 4>;
+  using Halves = Vec<std::uint16_t, 8>;
+  const std::uint32_t* front = columns.front + 3 * begin;
+  const std::uint16_t *behind = columns.behind + 3 * begin, *alpha = columns.alpha + begin;
+  std::uint32_t *fronts = prefix.front + 3 * begin, *behinds = prefix.behind + 3 * begin,
+                *alphas = prefix.alpha + begin;
+  Words front_sum{}, behind_sum{};
+  std::uint32_t alpha_sum = 0;
+  for (int i = 0; i <= end - begin; ++i) {
+    __builtin_memcpy(fronts + 3 * i, &front_sum, sizeof front_sum);
+    __builtin_memcpy(behinds + 3 * i, &behind_sum, sizeof behind_sum);
+    alphas[i] = alpha_sum;
+    Words weighted;
+    Halves plain;
+    __builtin_memcpy(&weighted, front + 3 * i, sizeof weighted);
+    __builtin_memcpy(&plain, behind + 3 * i, sizeof plain);
+    front_sum += weighted;
+    behind_sum += reinterpret_cast<Words>(
+        FASTMATTE_SHUFFLE(plain, Halves{}, Halves, 0, 8, 1, 9, 2, 10, 3, 11));
+    alpha_sum += alpha[i];
+  }
+}
+
+void fuse_wide_row(const std::uint8_t* image, const std::uint8_t* alpha, const WidePrefix& prefix,
+                   const FullWeight& full, int begin, int end, int width,
+                   const NarrowProducts& products, const NarrowColumns& sums) noexcept {
+  Weights weights;
+  for (int x = begin; x < end; x += kRun) {
+    const int count = foreground_steps(end - x < kRun ? end - x : kRun);
+    const Pixels pixels(image, alpha, x, count, width);
+    // A window begins at the first and ends before the second.
+    const int first = x - kWideRadius, second = x + kWideRadius + 1;
+    const std::uint8_t* a = pixels.alpha();
+    const std::uint32_t *alpha_first = prefix.alpha + first, *alpha_second = prefix.alpha + second;
+    weigh(
+        a, full.columns + x, full.rows, count,
+        [=](int i) { return static_cast<std::int32_t>(alpha_second[i] - alpha_first[i]); },
+        weights);
+    std::uint16_t* __restrict alphas = products.alpha + x;
+    std::uint32_t* __restrict alpha_sums = sums.alpha + x;
+    FASTMATTE_INDEPENDENT
+    for (int i = 0; i < count; ++i) {
+      alpha_sums[i] += static_cast<std::uint32_t>(a[i]) - alphas[i];
+      alphas[i] = a[i];
+    }
+    const std::uint32_t *front_first = prefix.front + 3 * first,
+                        *front_second = prefix.front + 3 * second,
+                        *all_first = prefix.behind + 3 * first,
+                        *all_second = prefix.behind + 3 * second;
+    const std::uint8_t* I = pixels.image();
+    std::uint16_t* __restrict front = products.front + 3 * x;
+    std::uint16_t* __restrict behind = products.behind + 3 * x;
+    std::uint32_t* __restrict front_sums = sums.front + 3 * x;
+    std::uint32_t* __restrict behind_sums = sums.behind + 3 * x;
+    FASTMATTE_INDEPENDENT
+    for (int i = 0; i < 3 * count; ++i) {
+      const auto weighted = static_cast<std::int32_t>(front_second[i] - front_first[i]);
+      const auto all = static_cast<std::int32_t>(all_second[i] - all_first[i]);
+      const float F = static_cast<float>(weighted) * weights.inside[i];
+      const float B = static_cast<float>(255 * all - weighted) * weights.outside[i];
+      const float fused = fuse(I[i], opacity(weights.alpha[i]), F, B);
+      // Rounding the products, not the colours, keeps what a uint8 colour would lose.
+      const float weight = weights.alpha[i];
+      const auto f = static_cast<std::uint16_t>(static_cast<std::int32_t>(weight * fused + 0.5f));
+      const auto b =
+          static_cast<std::uint16_t>(static_cast<std::int32_t>((255.0f - weight) * B + 0.5f));
+      front_sums[i] += static_cast<std::uint32_t>(f) - front[i];
+      behind_sums[i] += static_cast<std::uint32_t>(b) - behind[i];
+      front[i] = f;
+      behind[i] = b;
+    }
+    // Beyond the image nothing is opaque, and nothing is behind it either.
+    for (int i = 3 * pixels.inside(); i < 3 * count; ++i) behind_sums[i] = behind[i] = 0;
+  }
+}
+
+void retire_products_row(std::uint16_t* __restrict products, std::uint32_t* __restrict sums,
+                         int count) noexcept {
+  for (int i = 0; i < count; ++i) {
+    sums[i] -= products[i];
+    products[i] = 0;
+  }
+}
+
+// The sum of what lies `step` elements apart.
+static inline std::int32_t narrow_sum(const std::uint32_t* first, int step) noexcept {
+  static_assert(kNarrowWindow == 7, "the sum is written out");
+  return static_cast<std::int32_t>(first[0] + first[step] + first[2 * step] + first[3 * step] +
+                                   first[4 * step] + first[5 * step] + first[6 * step]);
 }
 
 void fuse_narrow_row(const std::uint8_t* image, const std::uint8_t* alpha,
-                     const std::uint16_t* const* rows, const FullWeight& full, int begin, int end,
-                     const ForegroundScratch& scratch, std::uint8_t* out) noexcept {
-  static_assert(kNarrowWindow == 7, "the sums below are written out");
-  const std::ptrdiff_t stride = scratch.stride;
-  const int count = end - begin;
-  for (int k = 0; k < kForegroundPlanes; ++k) {
-    const std::ptrdiff_t first = k * stride + begin - kNarrowRadius;
-    const std::uint16_t *r0 = rows[0] + first, *r1 = rows[1] + first, *r2 = rows[2] + first,
-                        *r3 = rows[3] + first, *r4 = rows[4] + first, *r5 = rows[5] + first,
-                        *r6 = rows[6] + first;
-    std::uint32_t* __restrict sums = scratch.sums + k * stride;
-    for (int i = 0; i < count + 2 * kNarrowRadius; ++i) {
-      sums[i] = static_cast<std::uint32_t>(r0[i]) + r1[i] + r2[i] + r3[i] + r4[i] + r5[i] + r6[i];
+                     const NarrowColumns& sums, const FullWeight& full, int begin, int end,
+                     int width, std::uint8_t* out) noexcept {
+  Weights weights;
+  for (int x = begin; x < end; x += kRun) {
+    const int count = foreground_steps(end - x < kRun ? end - x : kRun);
+    const Pixels pixels(image, alpha, x, count, width);
+    const int first = x - kNarrowRadius;
+    const std::uint32_t* alpha_sums = sums.alpha + first;
+    weigh(
+        pixels.alpha(), full.columns + x, full.rows, count,
+        [=](int i) { return narrow_sum(alpha_sums + i, 1); }, weights);
+    const std::uint32_t *front = sums.front + 3 * first, *behind = sums.behind + 3 * first;
+    const std::uint8_t* I = pixels.image();
+    std::uint8_t levels[3 * kRun];
+    for (int i = 0; i < 3 * count; ++i) {
+      const float F = static_cast<float>(narrow_sum(front + i, 3)) * weights.inside[i];
+      const float B = static_cast<float>(narrow_sum(behind + i, 3)) * weights.outside[i];
+      const float fused = fuse(I[i], opacity(weights.alpha[i]), F, B);
+      levels[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(fused + 0.5f));
     }
-  }
-  const std::uint8_t* a = alpha + begin;
-  const std::uint32_t* alpha_sums = scratch.sums + 6 * stride;
-  const RunLanes lanes = lanes_of_run(image, alpha, full, begin, count, scratch,
-                                      [=](int i) { return narrow_sum(alpha_sums + i); });
-  for (int c = 0; c < 3; ++c) {
-    const std::uint32_t* front = scratch.sums + c * stride;
-    const std::uint32_t* behind = scratch.sums + (3 + c) * stride;
-    const float* I = lanes.channels + c * stride;
-    std::uint8_t* __restrict result = scratch.bytes + c * stride;
-    for (int i = 0; i < count; ++i) {
-      const float F = static_cast<float>(narrow_sum(front + i)) * lanes.inside[i];
-      const float B = static_cast<float>(narrow_sum(behind + i)) * lanes.outside[i];
-      const float fused = fuse(I[i], lanes.opacity[i], F, B);
-      const auto level = static_cast<std::uint8_t>(static_cast<std::int32_t>(fused + 0.5f));
-      result[i] = is_unknown(a[i]) ? level : static_cast<std::uint8_t>(I[i]);
+    std::uint8_t* __restrict to = out + 3 * x;
+    const int shown = end - x < kRun ? end - x : kRun;
+    for (int i = 0; i < 3 * shown; ++i) {
+      to[i] = is_unknown(weights.alpha[i]) ? levels[i] : I[i];
     }
-  }
-  const std::uint8_t* red = scratch.bytes;
-  const std::uint8_t* green = red + stride;
-  const std::uint8_t* blue = green + stride;
-  std::uint8_t* __restrict to = out + 3 * begin;
-  for (int i = 0; i < count; ++i) {
-    to[3 * i] = red[i];
-    to[3 * i + 1] = green[i];
-    to[3 * i + 2] = blue[i];
   }
 }
 

@@ -1,9 +1,11 @@
-// Checks, then rows. The windows of differences slide down within a band; each band begins its own.
+// Checks, then rows. The windows of differences slide down; a worker begins them anew where its
+// band does not follow its last one.
 #include "kernels/smoothing.h"
 
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "core/buffer.h"
 #include "core/parallel.h"
@@ -19,6 +21,9 @@ void require_rising(const char* name, double low, double high) {
                       std::to_string(low) + " and " + std::to_string(high));
 }
 
+// Rows of differences: those of a window, and the one that leaves it.
+int kept_rows(int radius) noexcept { return 2 * radius + 2; }
+
 // The sums of differences over 2 * radius + 1 rows around one that moves down, edges repeated.
 class Columns {
  public:
@@ -31,22 +36,13 @@ class Columns {
         stride_(stride),
         sums_(sums) {}
 
-  void start(int y) noexcept {
-    y_ = y;
-    std::memset(sums_, 0, static_cast<std::size_t>(image_.width + 2 * radius_) * sizeof *sums_);
-    const int last = inside(y + radius_);
-    for (int row = inside(y - radius_); row <= last; ++row) compare(row);
-    for (int row = y - radius_; row <= y + radius_; ++row) {
-      add_(slot(inside(row)), sums_ + radius_, image_.width);
-    }
-  }
-
-  void step() noexcept {
-    subtract_(slot(inside(y_ - radius_)), sums_ + radius_, image_.width);
+  void move_to(int y) noexcept {
+    if (y_ < 0 || y != y_ + 1) return start(y);
     ++y_;
     // Below the last row there is only that one again, and its slot holds it already.
     if (y_ + radius_ < image_.height) compare(y_ + radius_);
-    add_(slot(inside(y_ + radius_)), sums_ + radius_, image_.width);
+    slide_(slot(inside(y_ + radius_)), slot(inside(y_ - radius_ - 1)), sums_ + radius_,
+           image_.width);
   }
 
   // The sums, with edges repeated to both sides.
@@ -59,22 +55,32 @@ class Columns {
   }
 
  private:
+  void start(int y) noexcept {
+    y_ = y;
+    std::memset(sums_, 0, static_cast<std::size_t>(image_.width + 2 * radius_) * sizeof *sums_);
+    const int last = inside(y + radius_);
+    for (int row = inside(y - radius_); row <= last; ++row) compare(row);
+    for (int row = y - radius_; row <= y + radius_; ++row) {
+      add_(slot(inside(row)), sums_ + radius_, image_.width);
+    }
+  }
+
   int inside(int row) const noexcept { return std::min(std::max(row, 0), image_.height - 1); }
   std::uint8_t* slot(int row) const noexcept {
-    return differences_ + row % (2 * radius_ + 1) * stride_;
+    return differences_ + row % kept_rows(radius_) * stride_;
   }
   void compare(int row) noexcept {
     compare_(before_.row(row), image_.row(row), slot(row), image_.width);
   }
 
   ImageView<const std::uint8_t> before_, image_;
-  int radius_, y_ = 0;
+  int radius_, y_ = -1;
   std::uint8_t* differences_;
   std::ptrdiff_t stride_;
   std::uint16_t* sums_;
   decltype(active_difference_row()) compare_ = active_difference_row();
   decltype(active_add_difference_row()) add_ = active_add_difference_row();
-  decltype(active_subtract_difference_row()) subtract_ = active_subtract_difference_row();
+  decltype(active_slide_difference_row()) slide_ = active_slide_difference_row();
 };
 
 }  // namespace
@@ -104,19 +110,23 @@ void motion_adaptive_filter(ImageView<const std::uint8_t> before,
                          static_cast<float>(1 / jump),
                          static_cast<float>(gate.jump_low / jump)};
   const auto row = active_motion_adaptive_row();
-  // Every band compares 2 * radius rows that its neighbours compare too.
+  // Where a band begins anew it compares 2 * radius rows that its neighbour compares too.
   const Bands bands(image.height, std::max(8 * radius, rows_per_band(image.width)), threads);
   const auto width = static_cast<std::size_t>(image.width);
   const auto stride = aligned_count<std::uint8_t>(width);
-  const Slices<std::uint8_t> differences(bands.workers, static_cast<std::size_t>(side) * stride);
+  const Slices<std::uint8_t> differences(bands.workers,
+                                         static_cast<std::size_t>(kept_rows(radius)) * stride);
   const Slices<std::uint16_t> sums(bands.workers, width + 2 * static_cast<std::size_t>(radius));
+  std::vector<Columns> columns;
+  for (int i = 0; i < bands.workers; ++i) {
+    columns.emplace_back(before, image, radius, differences[i], static_cast<std::ptrdiff_t>(stride),
+                         sums[i]);
+  }
   parallel_rows(bands, [&](int worker, int begin, int end) noexcept {
-    Columns columns(before, image, radius, differences[worker], static_cast<std::ptrdiff_t>(stride),
-                    sums[worker]);
-    columns.start(begin);
+    Columns& mine = columns[static_cast<std::size_t>(worker)];
     for (int y = begin; y < end; ++y) {
-      if (y > begin) columns.step();
-      row(columns.sums(), radius, row_gate, alpha_before.row(y), alpha.row(y), out.row(y),
+      mine.move_to(y);
+      row(mine.sums(), radius, row_gate, alpha_before.row(y), alpha.row(y), out.row(y),
           image.width);
     }
   });

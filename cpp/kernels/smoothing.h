@@ -44,8 +44,9 @@ FASTMATTE_ROW(difference_row,
               (const std::uint8_t* before, const std::uint8_t* image, std::uint8_t* out, int width))
 
 FASTMATTE_ROW(add_difference_row, (const std::uint8_t* differences, std::uint16_t* sums, int width))
-FASTMATTE_ROW(subtract_difference_row,
-              (const std::uint8_t* differences, std::uint16_t* sums, int width))
+// Adds the entering row and takes the leaving one away.
+FASTMATTE_ROW(slide_difference_row, (const std::uint8_t* entering, const std::uint8_t* leaving,
+                                     std::uint16_t* sums, int width))
 
 // sums: those of columns, from radius columns before the first pixel to radius after the last.
 FASTMATTE_ROW(motion_adaptive_row,

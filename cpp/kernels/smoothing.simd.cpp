@@ -7,7 +7,7 @@
 namespace fastmatte::FASTMATTE_ISA {
 namespace {
 
-// Pixels whose sums are held at a time.
+// Pixels whose bytes are held at a time.
 constexpr int kRun = 512;
 
 static inline int apart(std::uint8_t a, std::uint8_t b) noexcept { return a < b ? b - a : a - b; }
@@ -65,39 +65,56 @@ void add_difference_row(const std::uint8_t* __restrict differences, std::uint16_
   for (int x = 0; x < width; ++x) sums[x] = static_cast<std::uint16_t>(sums[x] + differences[x]);
 }
 
-void subtract_difference_row(const std::uint8_t* __restrict differences,
-                             std::uint16_t* __restrict sums, int width) noexcept {
-  for (int x = 0; x < width; ++x) sums[x] = static_cast<std::uint16_t>(sums[x] - differences[x]);
+void slide_difference_row(const std::uint8_t* __restrict entering,
+                          const std::uint8_t* __restrict leaving, std::uint16_t* __restrict sums,
+                          int width) noexcept {
+  for (int x = 0; x < width; ++x) {
+    sums[x] = static_cast<std::uint16_t>(sums[x] + entering[x] - leaving[x]);
+  }
+}
+
+// The sum of kCount adjacent ones, as often as it may wrap around.
+template <int kCount>
+static inline std::uint16_t sum_of(const std::uint16_t* first) noexcept {
+  if constexpr (kCount == 1) {
+    return first[0];
+  } else {
+    return static_cast<std::uint16_t>(sum_of<kCount - 1>(first) + first[kCount - 1]);
+  }
+}
+
+template <int kRadius>
+static inline void adapt(const std::uint16_t* __restrict sums, const GateRow& gate,
+                         const float* alpha_before, const float* alpha, float* out,
+                         int width) noexcept {
+  // A copy, which stores to out cannot change.
+  const GateRow g = gate;
+  FASTMATTE_INDEPENDENT
+  for (int x = 0; x < width; ++x) {
+    const float earlier = alpha_before[x];
+    const float now = alpha[x];
+    const auto window = static_cast<float>(sum_of<2 * kRadius + 1>(sums + x));
+    const float motion = clamp_to_unit(window * g.motion_scale - g.motion_start);
+    const float jump = clamp_to_unit(apart(now, earlier) * g.jump_scale - g.jump_start);
+    const float weight = g.weight + g.rest * (motion < jump ? jump : motion);
+    const float mixed = earlier + weight * (now - earlier);
+    // What moves is the new alpha to the last bit, and nothing leaves [0, 1].
+    out[x] = weight < 1.0f ? clamp_to_unit(mixed) : now;
+  }
 }
 
 void motion_adaptive_row(const std::uint16_t* sums, int radius, const GateRow& gate,
                          const float* alpha_before, const float* alpha, float* out,
                          int width) noexcept {
-  // A copy, which stores to out cannot change.
-  const GateRow g = gate;
-  std::uint16_t windows[kRun];
-  for (int begin = 0; begin < width; begin += kRun) {
-    const int count = width - begin < kRun ? width - begin : kRun;
-    for (int x = 0; x < count; ++x) windows[x] = sums[begin + x];
-    for (int tap = 1; tap <= 2 * radius; ++tap) {
-      const std::uint16_t* from = sums + begin + tap;
-      for (int x = 0; x < count; ++x) {
-        windows[x] = static_cast<std::uint16_t>(windows[x] + from[x]);
-      }
-    }
-    FASTMATTE_INDEPENDENT
-    for (int x = 0; x < count; ++x) {
-      const float earlier = alpha_before[begin + x];
-      const float now = alpha[begin + x];
-      const float motion =
-          clamp_to_unit(static_cast<float>(windows[x]) * g.motion_scale - g.motion_start);
-      const float jump = clamp_to_unit(apart(now, earlier) * g.jump_scale - g.jump_start);
-      const float weight = g.weight + g.rest * (motion < jump ? jump : motion);
-      const float mixed = earlier + weight * (now - earlier);
-      // What moves is the new alpha to the last bit, and nothing leaves [0, 1].
-      out[begin + x] = weight < 1.0f ? clamp_to_unit(mixed) : now;
-    }
-  }
+  static_assert(kMaxMotionRadius == 7, "the sums of windows are written out");
+  if (radius == 0) return adapt<0>(sums, gate, alpha_before, alpha, out, width);
+  if (radius == 1) return adapt<1>(sums, gate, alpha_before, alpha, out, width);
+  if (radius == 2) return adapt<2>(sums, gate, alpha_before, alpha, out, width);
+  if (radius == 3) return adapt<3>(sums, gate, alpha_before, alpha, out, width);
+  if (radius == 4) return adapt<4>(sums, gate, alpha_before, alpha, out, width);
+  if (radius == 5) return adapt<5>(sums, gate, alpha_before, alpha, out, width);
+  if (radius == 6) return adapt<6>(sums, gate, alpha_before, alpha, out, width);
+  adapt<7>(sums, gate, alpha_before, alpha, out, width);
 }
 
 void one_frame_delay_row(const float* before, const float* alpha, const float* after,

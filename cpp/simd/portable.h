@@ -25,10 +25,6 @@ static inline void store_word(std::uint8_t* bytes, std::uint32_t word) noexcept 
 #define FASTMATTE_INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
-// Baseline x86-64 has no general shuffle; plain loops serve it better.
-#if defined(__SSSE3__) || defined(__aarch64__)
-#define FASTMATTE_SHUFFLES 1
-
 template <typename T, int count>
 using Vec __attribute__((vector_size(sizeof(T) * count))) = T;
 
@@ -40,6 +36,10 @@ using Vec __attribute__((vector_size(sizeof(T) * count))) = T;
 #define FASTMATTE_SHUFFLE(first, second, Mask, ...) \
   __builtin_shuffle(first, second, Mask{__VA_ARGS__})
 #endif
+
+// Baseline x86-64 has no general shuffle, only such as interleave; plain loops serve it better.
+#if defined(__SSSE3__) || defined(__aarch64__)
+#define FASTMATTE_SHUFFLES 1
 #endif
 
 }  // namespace

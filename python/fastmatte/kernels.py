@@ -255,8 +255,8 @@ def estimate_foreground(
     Returns (H, W, 3) uint8.
     "blur_fusion": where alpha rounds to 0 or 255 the colour is the image's own: under 255 it is the
     foreground, under 0 no compositing shows it. Time grows with the pixels in between. Working
-    memory is about 190 bytes for each pixel of a row a thread, and a byte for each of image where
-    alpha is float32.
+    memory is about 175 bytes for each pixel of a row a thread, and for each of image an eighth of a
+    byte, and a byte more where alpha is float32.
     "multilevel": colours are smooth everywhere, and where alpha is 0 continue those nearby. Working
     memory is the solution at the level below, 32 bytes for each of its pixels, which are about a
     quarter of image's, and 430 bytes for each pixel of a row a thread.
@@ -402,7 +402,7 @@ def motion_adaptive_filter(
     Returns (H, W) float32 in [0, 1]: alpha_before + w * (alpha - alpha_before), w growing linearly
     from weight to 1, where it is alpha bit for bit. The difference of a pixel is that of the
     channel that differs most; edges are repeated. No flow is computed.
-    Takes 2 * radius + 3 bytes a pixel of a row for each thread. Agrees with
+    Takes 2 * radius + 4 bytes a pixel of a row for each thread. Agrees with
     oracles.motion_adaptive_filter within 2e-5 for gates no narrower than the default.
     Raises ValueError where sizes differ, alpha leaves [0, 1] (NaN included) or a gate does not
     rise.
