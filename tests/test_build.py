@@ -370,6 +370,8 @@ def test_command_prints_a_line_a_precision_and_the_verdict(graph, tmp_path, phot
     assert "is above 0; the first layer that diverges is " in lines[3]
     assert lines[-1] == "failed: nothing is written for 64 x 96"
     assert not (tmp_path / "y.onnx").exists()
+    result = run(*arguments, "-o", tmp_path / "y.onnx", "--device", "cuda:1")
+    assert "device: expected None, for onnxruntime runs on the processor" in result.stderr
 
 
 def test_command_prints_json(graph, tmp_path, photos):

@@ -253,6 +253,8 @@ def test_command_says_what_is_wrong(graph, skewed, tmp_path):
     assert run(tmp_path / "none.onnx").stderr.endswith("none.onnx: no such model file\n")
     assert run(graph("selfie"), "--tolerance", "2").exit_code == 2
     assert run(graph("selfie"), "--precision", "fp8").exit_code == 2
+    result = run(graph("selfie"), "--engine", "onnxruntime", "--device", "cuda:1")
+    assert "device: expected None, for engine 'onnxruntime' runs on the processor" in result.stderr
     skewed(lambda array: array * np.float32("nan"))
     result = run(graph("selfie"), "--engine", "openvino")
     assert result.exit_code == 1

@@ -13,7 +13,7 @@ import click
 
 from fastmatte.building import Target
 from fastmatte.cli import one_line
-from fastmatte.cli.options import read_size, tolerance_option
+from fastmatte.cli.options import device_option, read_size, tolerance_option
 from fastmatte.cli.tables import echo_rows
 from fastmatte.engines import Precision
 
@@ -70,6 +70,7 @@ def _sizes(
     "arithmetic.",
 )
 @tolerance_option
+@device_option
 @click.option("--family", metavar="NAME", help="The network's family, if it is not recognised.")
 @click.option(
     "--threads",
@@ -87,6 +88,7 @@ def build(
     sizes: list[Size] | None,
     samples: str | None,
     tolerance: float,
+    device: str | None,
     family: str | None,
     threads: int | None,
     overwrite: bool,
@@ -116,6 +118,7 @@ def build(
             sizes=sizes,
             samples=samples,
             tolerance=tolerance,
+            device=device,
             family=family,
             threads=threads,
             overwrite=overwrite,

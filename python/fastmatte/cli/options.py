@@ -126,6 +126,13 @@ trimap_options = _group(
     ),
 )
 
+#: Which GPU, where an engine runs on one.
+device_option = click.option(
+    "--device",
+    metavar="cuda:N",
+    help="The GPU that tensorrt and cuda run on; the first without it.",
+)
+
 #: What a network is run by.
 engine_options = _group(
     click.option(
@@ -142,6 +149,7 @@ engine_options = _group(
         show_default=True,
         help="What it computes in: fp32, unless you ask for less.",
     ),
+    device_option,
 )
 
 #: All that Matter() takes, by the same names: a verb passes them on as they are, **network.
