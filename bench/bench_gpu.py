@@ -537,7 +537,10 @@ def main():
                     print(f"  graph: {graph}")
                     keep()
     for name in () if options.no_stages else sizes:
-        report["stages"][name] = measure_stages(name, rate)
+        try:
+            report["stages"][name] = measure_stages(name, rate)
+        except Exception as error:
+            print(f"  not measured: {type(error).__name__}: {error}", flush=True)
         keep()
 
 

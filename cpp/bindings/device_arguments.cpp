@@ -15,16 +15,6 @@ std::vector<std::int64_t> packed_strides(const std::vector<std::int64_t>& shape,
   return strides;
 }
 
-// Orders what producer has to do before the next work of stream.
-void wait_for(cudaStream_t producer, const StreamArgument& stream) {
-  if (producer == stream.handle) return;
-  // An event records streams of the device that it was made on.
-  const cuda::DeviceScope scope(cuda::device_of_stream(producer));
-  const cuda::Event event;
-  event.record(producer);
-  event.hold(stream.handle);
-}
-
 std::string dtype_of_typestr(const std::string& typestr) {
   if (typestr == "|u1" || typestr == "<u1") return "uint8";
   if (typestr == "<f2") return "float16";
@@ -49,9 +39,8 @@ DeviceView from_interface(const py::dict& interface, py::handle object, const ch
   if (interface.contains("mask") && !interface["mask"].is_none()) {
     throw ArgumentError(name, "an array without a mask", "a masked one");
   }
-  // None: nothing to wait for. A capture could not wait for a stream outside it.
-  if (interface.contains("stream") && !interface["stream"].is_none() &&
-      !cuda::is_capturing(stream.handle)) {
+  // None: nothing to wait for.
+  if (interface.contains("stream") && !interface["stream"].is_none()) {
     const auto producer = interface["stream"].cast<std::uintptr_t>();
     wait_for(producer == 1 ? nullptr : reinterpret_cast<cudaStream_t>(producer), stream);
   }
@@ -108,8 +97,31 @@ std::string strides_text(const DeviceView& view) {
 
 }  // namespace
 
+void wait_for(cudaStream_t producer, const StreamArgument& stream) {
+  // Neither can what is captured wait for what is not, nor the other way round.
+  if (producer == stream.handle || cuda::is_capturing(stream.handle)) return;
+  if (cuda::is_capturing(producer)) return;
+  // An event records streams of the device that it was made on.
+  const cuda::DeviceScope scope(cuda::device_of_stream(producer));
+  const cuda::Event event;
+  event.record(producer);
+  event.hold(stream.handle);
+}
+
+void fill_on(py::handle object, const StreamArgument& stream) {
+  // What is captured fills nothing yet.
+  if (!py::isinstance<cuda::Array>(object) || cuda::is_capturing(stream.handle)) return;
+  auto& array = object.cast<cuda::Array&>();
+  array.writer = stream.handle;
+  array.owner = stream.owner;
+}
+
 StreamArgument read_stream(py::handle object) {
   cuda::require_driver();
+  if (py::isinstance<OwnedStream>(object)) {
+    const auto& ours = object.cast<const OwnedStream&>();
+    return {ours.stream->get(), ours.device, ours.stream};
+  }
   std::uintptr_t address = 0;
   if (!object.is_none()) {
     py::object number = py::reinterpret_borrow<py::object>(object);
@@ -133,10 +145,13 @@ DeviceView read_device(py::handle object, const char* name, const std::string& e
   // Whose default stream a producer may name.
   const cuda::DeviceScope scope(stream.device);
   DeviceView view;
-  if (const auto interface = attribute(object, "__cuda_array_interface__"); !interface.is_none()) {
-    view = from_interface(interface, object, name, stream);
-  } else if (py::hasattr(object, "__dlpack_device__") && !py::isinstance<py::array>(object)) {
+  const auto interface = attribute(object, "__cuda_array_interface__");
+  // PyTorch's names no stream, so that nobody could wait for it; its DLPack does.
+  const bool says_all = !interface.is_none() && interface.contains("stream");
+  if (!says_all && py::hasattr(object, "__dlpack_device__") && !py::isinstance<py::array>(object)) {
     view = from_dlpack(object, name, stream);
+  } else if (!interface.is_none()) {
+    view = from_interface(interface, object, name, stream);
   } else {
     detail::throw_type(name, "a device array, " + expected, detail::type_name(object));
   }
@@ -179,6 +194,7 @@ std::pair<void*, py::object> make_result(std::vector<std::int64_t> shape, cuda::
   const cuda::DeviceScope scope(stream.device);
   auto array = std::make_shared<cuda::Array>(std::move(shape), dtype);
   array->writer = stream.handle;
+  array->owner = stream.owner;
   void* const data = array->memory.data();
   return {data, py::cast(std::move(array))};
 }

@@ -12,6 +12,7 @@
 
 #include "bindings/arguments.h"
 #include "cuda/array.h"
+#include "cuda/stream.h"
 #include "kernels/to_tensor.h"
 
 namespace fastmatte {
@@ -26,10 +27,17 @@ struct DeviceView {
   py::object owner;  // keeps the memory until the work is enqueued
 };
 
-// The stream that work goes to, and its device.
+// The stream that work goes to, its device, and what keeps it where it is one of ours.
 struct StreamArgument {
   cudaStream_t handle = nullptr;
   int device = 0;
+  std::shared_ptr<const void> owner = nullptr;
+};
+
+// Python's Stream. Arrays keep the one that fills them.
+struct OwnedStream {
+  std::shared_ptr<const cuda::Stream> stream;
+  int device;
 };
 
 // None for the default stream; an address; or anything with __cuda_stream__, cuda_stream (PyTorch)
@@ -39,6 +47,12 @@ StreamArgument read_stream(py::handle object);
 // object as device memory, once what fills it is ordered before stream's next work.
 DeviceView read_device(py::handle object, const char* name, const std::string& expected,
                        const StreamArgument& stream);
+
+// Orders all that producer has to do before the next work of stream.
+void wait_for(cudaStream_t producer, const StreamArgument& stream);
+
+// Where object is an array of ours: that stream's next work fills it.
+void fill_on(py::handle object, const StreamArgument& stream);
 
 // True for a device array of this dtype.
 bool holds_on_device(py::handle object, const char* dtype);
@@ -150,6 +164,7 @@ DeviceOutput<T> write_device_image(py::handle object, int height, int width, int
   DeviceView view = read_device(object, "out", detail::shape_text(shape, dtype), stream);
   detail::require_out_shape(view, shape, dtype);
   detail::require_adjacent(view, "out", channels, sizeof(T));
+  fill_on(object, stream);
   return {detail::image_of<T>(view), py::reinterpret_borrow<py::object>(object)};
 }
 
@@ -167,6 +182,7 @@ DeviceTensor<T> write_device_tensor(py::handle object, int height, int width, La
   const DeviceView view = read_device(object, "out", detail::shape_text(shape, dtype), stream);
   detail::require_out_shape(view, shape, dtype);
   detail::require_contiguous(view, "out", sizeof(T));
+  fill_on(object, stream);
   return {{static_cast<T*>(view.data), 3, height, width, layout},
           py::reinterpret_borrow<py::object>(object)};
 }

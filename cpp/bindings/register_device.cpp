@@ -1,8 +1,10 @@
 // fastmatte._cuda: devices, streams, events, graphs and arrays.
 #include "bindings/register_device.h"
 
+#include <algorithm>
 #include <deque>
 #include <optional>
+#include <thread>
 
 #include "bindings/device_arguments.h"
 #include "bindings/dlpack.h"
@@ -18,6 +20,7 @@ constexpr std::size_t kMostWorkspaces = 16;
 struct KeptWorkspace {
   cudaStream_t stream;
   int device;
+  std::thread::id thread;  // where each has a stream of its own by this name
   std::shared_ptr<SharedWorkspace> shared;
 };
 
@@ -55,6 +58,7 @@ std::shared_ptr<cuda::Array> make_array(std::vector<std::int64_t> shape, cuda::D
   const cuda::DeviceScope scope(stream.device);
   auto array = std::make_shared<cuda::Array>(std::move(shape), dtype);
   array->writer = stream.handle;
+  array->owner = stream.owner;
   return array;
 }
 
@@ -146,11 +150,6 @@ py::capsule dlpack_of(const std::shared_ptr<cuda::Array>& array, py::handle stre
       }));
 }
 
-struct OwnedStream {
-  cuda::Stream stream;
-  int device;
-};
-
 struct OwnedEvent {
   cuda::Event event;
   int device;
@@ -167,29 +166,42 @@ struct OwnedGraph {
   std::shared_ptr<SharedWorkspace> shared;
   cuda::Graph graph;
   py::object function;  // and all memory it refers to
+  py::object stream;    // whose work takes the same scratch
   int device;
 };
 
 }  // namespace
 
 std::shared_ptr<SharedWorkspace> workspace_of(const StreamArgument& stream) {
+  const bool own = stream.handle == cudaStreamPerThread;
+  const auto thread = own ? std::this_thread::get_id() : std::thread::id{};
   const std::lock_guard lock(workspaces_mutex);
   auto& kept = workspaces();
   for (auto one = kept.begin(); one != kept.end(); ++one) {
-    if (one->stream != stream.handle || one->device != stream.device) continue;
+    if (one->stream != stream.handle || one->device != stream.device || one->thread != thread) {
+      continue;
+    }
     const KeptWorkspace found = *one;
     kept.erase(one);
     kept.push_back(found);
     return found.shared;
   }
   if (kept.size() >= kMostWorkspaces) kept.pop_front();
-  kept.push_back({stream.handle, stream.device, std::make_shared<SharedWorkspace>()});
+  kept.push_back({stream.handle, stream.device, thread, std::make_shared<SharedWorkspace>()});
   return kept.back().shared;
 }
 
 void release_workspaces() {
   const std::lock_guard lock(workspaces_mutex);
   workspaces().clear();
+}
+
+void release_workspace(cudaStream_t stream) {
+  const std::lock_guard lock(workspaces_mutex);
+  auto& kept = workspaces();
+  kept.erase(std::remove_if(kept.begin(), kept.end(),
+                            [&](const auto& one) { return one.stream == stream; }),
+             kept.end());
 }
 
 void register_device(py::module_& module) {
@@ -243,21 +255,25 @@ void register_device(py::module_& module) {
       .def(py::init([](int device) {
              cuda::require_driver();
              const cuda::DeviceScope scope(device);
-             return OwnedStream{cuda::Stream(), device};
+             const auto end = [](const cuda::Stream* stream) {
+               release_workspace(stream->get());
+               delete stream;
+             };
+             return OwnedStream{std::shared_ptr<const cuda::Stream>(new cuda::Stream, end), device};
            }),
            py::arg("device"))
       .def_readonly("device", &OwnedStream::device)
       .def_property_readonly("ptr",
                              [](const OwnedStream& self) {
-                               return reinterpret_cast<std::uintptr_t>(self.stream.get());
+                               return reinterpret_cast<std::uintptr_t>(self.stream->get());
                              })
       .def("__cuda_stream__",
            [](const OwnedStream& self) {
-             return py::make_tuple(0, reinterpret_cast<std::uintptr_t>(self.stream.get()));
+             return py::make_tuple(0, reinterpret_cast<std::uintptr_t>(self.stream->get()));
            })
       .def("synchronize", [](const OwnedStream& self) {
         const py::gil_scoped_release release;
-        self.stream.synchronize();
+        self.stream->synchronize();
       });
   py::class_<OwnedEvent>(module, "Event", py::module_local())
       .def(py::init([](int device) {
@@ -291,16 +307,20 @@ void register_device(py::module_& module) {
              cuda::Graph graph = cuda::Graph::capture(on.handle, [&] { function(); });
              const std::lock_guard lock(shared->mutex);
              shared->workspace.retain();
-             return OwnedGraph{std::move(shared), std::move(graph), std::move(function), on.device};
+             return OwnedGraph{std::move(shared), std::move(graph), std::move(function),
+                               std::move(stream), on.device};
            }),
            py::arg("function"), py::arg("stream"))
       .def_property_readonly("nodes", [](const OwnedGraph& self) { return self.graph.nodes(); })
       .def("launch", [](const OwnedGraph& self, py::object stream) {
         const auto on = read_stream(stream);
         require_device_of(on, self.device);
+        const auto home = read_stream(self.stream);
         const py::gil_scoped_release release;
         const cuda::DeviceScope scope(on.device);
+        wait_for(home.handle, on);
         self.graph.launch(on.handle);
+        wait_for(on.handle, home);
       });
   py::class_<cuda::Array, std::shared_ptr<cuda::Array>>(module, "Array", py::module_local())
       .def_property_readonly(
@@ -341,6 +361,7 @@ void register_device(py::module_& module) {
             const cuda::DeviceScope scope(self.device);
             auto on = read_stream(stream);
             if (stream.is_none()) on.handle = self.writer;
+            wait_for(self.writer, on);
             return download(self, on);
           },
           py::arg("stream") = py::none())

@@ -20,5 +20,7 @@ std::shared_ptr<SharedWorkspace> workspace_of(const StreamArgument& stream);
 
 // Gives all memory back that no graph needs.
 void release_workspaces();
+// That of a stream which is about to go: the next one may have its address.
+void release_workspace(cudaStream_t stream);
 
 }  // namespace fastmatte

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "cuda/device_buffer.h"
@@ -38,6 +40,8 @@ class Array {
 
   // The stream whose work fills it; what reads it elsewhere waits for that.
   cudaStream_t writer = nullptr;
+  // Keeps that stream for as long, where it is ours.
+  std::shared_ptr<const void> owner;
 };
 
 }  // namespace fastmatte::cuda

@@ -93,15 +93,15 @@ struct BoxWindow {
       block.each(kSums * slides, [&](int i) {
         const int k = i / slides, begin = left + i % slides * kSlide;
         const int end = begin + kSlide < right ? begin + kSlide : right;
-        const Sum* const from = columns + k * span - first;
-        Sum* const to = windows + k * tile_width - left;
+        const Sum* const from = columns + k * span;
+        Sum* const to = windows + k * tile_width;
         Sum sum{};
         const int until = begin + across < width ? begin + across : width;
-        for (int x = begin > across ? begin - across : 0; x < until; ++x) sum += from[x];
+        for (int x = begin > across ? begin - across : 0; x < until; ++x) sum += from[x - first];
         for (int x = begin; x < end; ++x) {
-          if (x + across < width) sum += from[x + across];
-          if (x > begin && x - across - 1 >= 0) sum -= from[x - across - 1];
-          to[x] = sum;
+          if (x + across < width) sum += from[x + across - first];
+          if (x > begin && x - across - 1 >= 0) sum -= from[x - across - 1 - first];
+          to[x - left] = sum;
         }
       });
       const int rows = (entering < height ? entering : height - 1) - (leaving >= 0 ? leaving : -1);

@@ -13,6 +13,8 @@ namespace fastmatte::cuda {
 // The first throws DeviceMemoryError where the device has not as much; nothing changes then.
 void* allocate_device(std::size_t bytes);
 void* allocate_pinned(std::size_t bytes);
+void free_device(void* data) noexcept;
+void free_pinned(void* data) noexcept;
 
 // Owns count elements of the device that was current, uninitialised. Releasing them waits for all
 // work of that device.
@@ -32,7 +34,7 @@ class DeviceBuffer {
     return *this;
   }
   ~DeviceBuffer() {
-    if (data_) cudaFree(data_);
+    if (data_) free_device(data_);
   }
 
   T* data() const noexcept { return data_; }
@@ -60,7 +62,7 @@ class PinnedBuffer {
     return *this;
   }
   ~PinnedBuffer() {
-    if (data_) cudaFreeHost(data_);
+    if (data_) free_pinned(data_);
   }
 
   T* data() const noexcept { return data_; }

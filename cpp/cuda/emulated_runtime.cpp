@@ -1,4 +1,6 @@
-// Streams are queues of which nothing is ever left: only a captured one keeps its work.
+// Streams are queues of which nothing is done before somebody waits for it, and then only what
+// comes before: as late as a GPU ever might. So what the host or another stream reads without
+// having waited is not there yet, and what is overwritten too early is not there any more.
 #include "cuda/emulated_runtime.h"
 
 #include <atomic>
@@ -7,11 +9,17 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <set>
+#include <thread>
 #include <utility>
 #include <vector>
 
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
 std::atomic<std::size_t> handles{0};
 
 struct Counted {
@@ -19,21 +27,47 @@ struct Counted {
   Counted(const Counted&) noexcept { ++handles; }
   ~Counted() { --handles; }
 };
+
+// Something to do, once what comes before it is done.
+struct Node {
+  std::function<void()> work;
+  std::vector<std::shared_ptr<Node>> before;
+  enum { waiting, running, done } state = waiting;
+};
+
+// The same, captured: what comes before it by its place.
+struct CapturedNode {
+  std::function<void()> work;
+  std::set<std::size_t> before;
+};
+
+struct Capture {
+  std::vector<CapturedNode> nodes;
+  std::vector<EmulatedStream*> streams;
+  bool invalid = false, ended = false;
+};
+
 }  // namespace
 
 struct EmulatedGraph : Counted {
-  std::vector<std::function<void()>> work;
+  std::shared_ptr<const std::vector<CapturedNode>> nodes;
+  std::size_t launches = 0;
 };
-struct EmulatedStream : Counted {
+struct EmulatedStream {
   int device = 0;
-  EmulatedGraph* capture = nullptr;
+  std::shared_ptr<Node> last;
+  std::size_t length = 0;
+  std::shared_ptr<Capture> capture;
+  std::set<std::size_t> captured;  // what its next node comes after
   bool origin = false;
 };
 struct EmulatedEvent : Counted {
   int device = 0;
-  EmulatedGraph* capture = nullptr;
   bool recorded = false;
-  std::chrono::steady_clock::time_point time;
+  std::shared_ptr<Node> node;
+  std::shared_ptr<Clock::time_point> time;
+  std::shared_ptr<Capture> capture;
+  std::set<std::size_t> captured;
 };
 
 namespace {
@@ -43,37 +77,156 @@ struct Memory {
   int device;  // -1 for pinned host memory
 };
 
+// Freed, while this may still use it: a GPU frees nothing before it is done.
+struct Freed {
+  void* memory;
+  std::vector<std::weak_ptr<Node>> users;
+};
+
+// Of all that follows; never held while work runs or goes away, for that may want Python's lock.
 std::mutex mutex;
 std::map<std::uintptr_t, Memory> memory;
+std::vector<Freed> freed;
+std::set<EmulatedStream*> streams;
+// Never destroyed: what is left in them may be Python's, which goes before.
+EmulatedStream* const defaults = new EmulatedStream[kEmulatedDevices];
 std::size_t limit = std::size_t{1} << 33;
 constexpr int kVersion = 13000;
+// As the longest queues of a GPU are: whoever enqueues more waits for the first.
+constexpr std::size_t kMostQueued = 1024;
 int driver = kVersion;
 int visible = kEmulatedDevices;
 thread_local int current = 0;
-thread_local cudaError_t last = cudaSuccess;
+thread_local cudaError_t last_error = cudaSuccess;
+// What this thread began to capture, in which calls that are not enqueued are refused.
+thread_local std::shared_ptr<Capture> mine;
+thread_local cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
 
 cudaError_t result(cudaError_t error) {
-  if (error != cudaSuccess) last = error;
+  if (error != cudaSuccess) last_error = error;
   return error;
 }
 
-// The default stream of the current device.
 bool is_default(cudaStream_t stream) { return reinterpret_cast<std::uintptr_t>(stream) <= 2; }
 
-EmulatedGraph* capture_of(cudaStream_t stream) {
-  return is_default(stream) ? nullptr : stream->capture;
+// The stream, or the default one of the current device; null for one that was destroyed.
+EmulatedStream* find(cudaStream_t stream) {
+  if (is_default(stream)) {
+    defaults[current].device = current;
+    return &defaults[current];
+  }
+  const std::lock_guard lock(mutex);
+  return streams.count(stream) ? stream : nullptr;
 }
 
-int device_of(cudaStream_t stream) { return is_default(stream) ? current : stream->device; }
+// What may wait for a device, or find no memory, has no place in a capture, and ends it.
+cudaError_t refuse_capture() {
+  if (!mine || mode == cudaStreamCaptureModeRelaxed) return cudaSuccess;
+  mine->invalid = true;
+  return result(cudaErrorStreamCaptureUnsupported);
+}
 
-// Copies go to any stream.
-cudaError_t put(cudaStream_t stream, std::function<void()> work) {
-  if (EmulatedGraph* const graph = capture_of(stream)) {
-    graph->work.push_back(std::move(work));
-  } else {
-    work();
+cudaError_t invalidate(const std::shared_ptr<Capture>& capture, cudaError_t error) {
+  capture->invalid = true;
+  return result(error);
+}
+
+// Does what comes before a node, then the node.
+void finish(const std::shared_ptr<Node>& target) {
+  std::vector<std::shared_ptr<Node>> path;
+  if (target) path.push_back(target);
+  while (!path.empty()) {
+    const std::shared_ptr<Node> node = path.back();
+    std::function<void()> work;
+    std::vector<std::shared_ptr<Node>> before;
+    {
+      const std::lock_guard lock(mutex);
+      bool ready = node->state == Node::waiting;
+      for (const auto& one : node->before) {
+        if (!ready || one->state == Node::done) continue;
+        path.push_back(one);
+        ready = false;
+      }
+      if (node->state == Node::done) path.pop_back();
+      if (ready) {
+        node->state = Node::running;
+        work = std::move(node->work);
+        before = std::move(node->before);
+      }
+    }
+    const auto end = [&] {
+      const std::lock_guard lock(mutex);
+      node->state = Node::done;
+    };
+    if (work) {
+      try {
+        work();
+      } catch (...) {
+        end();
+        throw;
+      }
+      end();
+    } else if (node->state == Node::running) {
+      std::this_thread::sleep_for(std::chrono::microseconds(20));  // in another thread
+    }
   }
+}
+
+// A node after all that the stream was given, and after one of another stream.
+std::shared_ptr<Node> append(EmulatedStream& stream, std::function<void()> work,
+                             std::shared_ptr<Node> other = nullptr) {
+  auto node = std::make_shared<Node>();
+  node->work = std::move(work);
+  std::shared_ptr<Node> full;
+  {
+    const std::lock_guard lock(mutex);
+    for (auto* before : {&stream.last, &other}) {
+      if (*before && (*before)->state != Node::done) node->before.push_back(*before);
+    }
+    if (node->before.empty()) stream.length = 0;
+    if (++stream.length > kMostQueued) {
+      stream.length = 0;
+      full = node;
+    }
+    other = std::exchange(stream.last, node);
+  }
+  finish(full);
+  return node;
+}
+
+cudaError_t put(EmulatedStream* stream, std::function<void()> work) {
+  if (!stream) return result(cudaErrorInvalidResourceHandle);
+  if (!stream->capture) {
+    append(*stream, std::move(work));
+    return cudaSuccess;
+  }
+  if (stream->capture->invalid) return result(cudaErrorStreamCaptureInvalidated);
+  auto& nodes = stream->capture->nodes;
+  nodes.push_back({std::move(work), std::exchange(stream->captured, {nodes.size()})});
   return cudaSuccess;
+}
+
+// All of a graph, each node once what it comes after is done: the first of those that may, or the
+// last, for a device takes them in any order.
+void run(const std::vector<CapturedNode>& nodes, bool backwards) {
+  std::set<std::size_t> left;
+  for (std::size_t i = 0; i < nodes.size(); ++i) left.insert(i);
+  const auto ready = [&](std::size_t i) {
+    for (const std::size_t before : nodes[i].before) {
+      if (left.count(before)) return false;
+    }
+    return true;
+  };
+  while (!left.empty()) {
+    std::size_t next = 0;
+    for (const std::size_t i : left) {
+      if (!ready(i)) continue;
+      next = i;
+      if (!backwards) break;
+    }
+    nodes[next].work();
+    left.erase(next);
+  }
 }
 
 std::size_t used(int device) {
@@ -82,9 +235,25 @@ std::size_t used(int device) {
   return sum;
 }
 
+bool is_pageable(const void* pointer) {
+  cudaPointerAttributes attributes{};
+  cudaPointerGetAttributes(&attributes, pointer);
+  return attributes.type == cudaMemoryTypeUnregistered;
+}
+
 cudaError_t allocate(void** pointer, std::size_t bytes, int device) {
-  const std::lock_guard lock(mutex);
   *pointer = nullptr;
+  if (const cudaError_t error = refuse_capture()) return error;
+  const std::lock_guard lock(mutex);
+  for (auto one = freed.begin(); one != freed.end();) {
+    bool is_used = false;
+    for (const auto& user : one->users) {
+      const auto node = user.lock();
+      is_used = is_used || (node && node->state != Node::done);
+    }
+    if (!is_used) std::free(one->memory);
+    one = is_used ? one + 1 : freed.erase(one);
+  }
   if (bytes == 0) return cudaSuccess;
   if (device >= 0 && used(device) + bytes > limit) return result(cudaErrorMemoryAllocation);
   // As cudaMalloc aligns.
@@ -97,12 +266,19 @@ cudaError_t allocate(void** pointer, std::size_t bytes, int device) {
 }
 
 cudaError_t release(void* pointer) {
-  const std::lock_guard lock(mutex);
   if (!pointer) return cudaSuccess;
+  if (const cudaError_t error = refuse_capture()) return error;
+  const std::lock_guard lock(mutex);
   if (memory.erase(reinterpret_cast<std::uintptr_t>(pointer)) == 0) {
     return result(cudaErrorInvalidValue);
   }
-  std::free(pointer);
+  Freed one{pointer, {}};
+  const auto note = [&](const EmulatedStream& stream) {
+    if (stream.last && stream.last->state != Node::done) one.users.push_back(stream.last);
+  };
+  for (const EmulatedStream* stream : streams) note(*stream);
+  for (int device = 0; device < kEmulatedDevices; ++device) note(defaults[device]);
+  one.users.empty() ? std::free(pointer) : freed.push_back(std::move(one));
   return cudaSuccess;
 }
 
@@ -110,9 +286,18 @@ cudaError_t release(void* pointer) {
 
 namespace fastmatte::cuda::emulated {
 
+cudaError_t launch(cudaStream_t stream, int columns, int rows, int threads, std::size_t shared,
+                   std::function<void()> work) {
+  if (columns < 1 || rows < 1 || threads < 1 || threads > 1024 || shared > 48 * 1024) {
+    return result(cudaErrorInvalidConfiguration);
+  }
+  return enqueue(stream, std::move(work));
+}
+
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
-  if (device_of(stream) != current) return result(cudaErrorInvalidResourceHandle);
-  return put(stream, std::move(work));
+  EmulatedStream* const to = find(stream);
+  if (!to || to->device != current) return result(cudaErrorInvalidResourceHandle);
+  return put(to, std::move(work));
 }
 
 std::size_t live_bytes() noexcept {
@@ -122,7 +307,10 @@ std::size_t live_bytes() noexcept {
   return sum;
 }
 
-std::size_t live_handles() noexcept { return handles; }
+std::size_t live_handles() noexcept {
+  const std::lock_guard lock(mutex);
+  return handles + streams.size();
+}
 
 void set_driver(int version, int devices) noexcept {
   const std::lock_guard lock(mutex);
@@ -145,12 +333,24 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaSuccess";
     case cudaErrorMemoryAllocation:
       return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
     case cudaErrorInvalidDevice:
       return "cudaErrorInvalidDevice";
     case cudaErrorInvalidResourceHandle:
       return "cudaErrorInvalidResourceHandle";
+    case cudaErrorNotReady:
+      return "cudaErrorNotReady";
     case cudaErrorStreamCaptureUnsupported:
       return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorStreamCaptureUnjoined:
+      return "cudaErrorStreamCaptureUnjoined";
+    case cudaErrorStreamCaptureIsolation:
+      return "cudaErrorStreamCaptureIsolation";
+    case cudaErrorCapturedEvent:
+      return "cudaErrorCapturedEvent";
     default:
       return "cudaErrorInvalidValue";
   }
@@ -159,17 +359,29 @@ const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
     case cudaErrorMemoryAllocation:
       return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
     case cudaErrorInvalidResourceHandle:
       return "invalid resource handle";
+    case cudaErrorNotReady:
+      return "device not ready";
     case cudaErrorStreamCaptureUnsupported:
       return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+      return "operation failed due to a previous error during capture";
+    case cudaErrorStreamCaptureUnjoined:
+      return "capturing stream has unjoined work";
+    case cudaErrorStreamCaptureIsolation:
+      return "dependency created on uncaptured work in another stream";
+    case cudaErrorCapturedEvent:
+      return "operation not permitted on an event last recorded in a capturing stream";
     default:
       return "invalid argument";
   }
 }
-cudaError_t cudaGetLastError() { return std::exchange(last, cudaSuccess); }
+cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
 
 cudaError_t cudaRuntimeGetVersion(int* version) {
   *version = kVersion;
@@ -230,20 +442,34 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
-  return put(stream, [=] { std::memcpy(to, from, bytes); });
+  return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, stream);
 }
+// Copies go to streams of any device.
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
                               std::size_t from_pitch, std::size_t row_bytes, std::size_t rows,
                               cudaMemcpyKind, cudaStream_t stream) {
   if (row_bytes > to_pitch || row_bytes > from_pitch) return result(cudaErrorInvalidValue);
-  return put(stream, [=] {
+  EmulatedStream* const on = find(stream);
+  const auto copy = [=](const char* source, std::size_t pitch) {
     for (std::size_t y = 0; y < rows; ++y) {
-      std::memcpy(static_cast<char*>(to) + y * to_pitch,
-                  static_cast<const char*>(from) + y * from_pitch, row_bytes);
+      std::memcpy(static_cast<char*>(to) + y * to_pitch, source + y * pitch, row_bytes);
     }
-  });
+  };
+  const auto* const source = static_cast<const char*>(from);
+  // Pageable memory has been read when the call returns, and has been written.
+  if (on && !on->capture && is_pageable(from)) {
+    std::vector<char> staged(rows * row_bytes);
+    for (std::size_t y = 0; y < rows; ++y) {
+      std::memcpy(staged.data() + y * row_bytes, source + y * from_pitch, row_bytes);
+    }
+    return put(on,
+               [copy, row_bytes, staged = std::move(staged)] { copy(staged.data(), row_bytes); });
+  }
+  const cudaError_t error = put(on, [=] { copy(source, from_pitch); });
+  if (error == cudaSuccess && !on->capture && is_pageable(to)) finish(on->last);
+  return error;
 }
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
   return enqueue(stream, [=] { std::memset(to, value, bytes); });
@@ -252,40 +478,99 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = new EmulatedStream;
   (*stream)->device = current;
+  const std::lock_guard lock(mutex);
+  streams.insert(*stream);
   return cudaSuccess;
 }
+// Its work is done all the same.
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  delete stream;
+  {
+    const std::lock_guard lock(mutex);
+    if (streams.erase(stream) == 0) return result(cudaErrorInvalidResourceHandle);
+  }
+  const std::unique_ptr<EmulatedStream> owned(stream);
+  finish(owned->last);
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return result(capture_of(stream) ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
+  EmulatedStream* const on = find(stream);
+  if (!on) return result(cudaErrorInvalidResourceHandle);
+  if (on->capture) return invalidate(on->capture, cudaErrorStreamCaptureUnsupported);
+  finish(on->last);
+  return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  if (event->capture && !is_default(stream) && !stream->capture) {
-    stream->capture = event->capture;
+  EmulatedStream* const on = find(stream);
+  if (!on) return result(cudaErrorInvalidResourceHandle);
+  if (!event->recorded) return cudaSuccess;
+  if (event->capture) {
+    if (event->capture->ended) return result(cudaErrorCapturedEvent);
+    if (is_default(stream)) return invalidate(event->capture, cudaErrorStreamCaptureUnsupported);
+    if (!on->capture) {
+      on->capture = event->capture;
+      on->captured.clear();
+      event->capture->streams.push_back(on);
+    }
+    if (on->capture != event->capture) {
+      return invalidate(on->capture, cudaErrorStreamCaptureIsolation);
+    }
+    on->captured.insert(event->captured.begin(), event->captured.end());
+    return cudaSuccess;
   }
+  if (on->capture) return invalidate(on->capture, cudaErrorStreamCaptureIsolation);
+  append(*on, [] {}, event->node);
   return cudaSuccess;
 }
 cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
-  *device = device_of(stream);
+  const EmulatedStream* const on = find(stream);
+  if (!on) return result(cudaErrorInvalidResourceHandle);
+  *device = on->device;
   return cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
-  *status = capture_of(stream) ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  const EmulatedStream* const on = find(stream);
+  if (!on) return result(cudaErrorInvalidResourceHandle);
+  *status = on->capture ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* other) {
+  std::swap(mode, *other);
   return cudaSuccess;
 }
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (is_default(stream)) return result(cudaErrorStreamCaptureUnsupported);
-  if (stream->capture) return result(cudaErrorInvalidValue);
-  stream->capture = new EmulatedGraph;
-  stream->origin = true;
+  EmulatedStream* const on = find(stream);
+  if (!on) return result(cudaErrorInvalidResourceHandle);
+  if (on->capture) return result(cudaErrorInvalidValue);
+  on->capture = mine = std::make_shared<Capture>();
+  on->captured.clear();
+  on->origin = true;
+  mine->streams.push_back(on);
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  if (is_default(stream) || !stream->origin) return result(cudaErrorInvalidValue);
-  *graph = std::exchange(stream->capture, nullptr);
-  stream->origin = false;
+  *graph = nullptr;
+  EmulatedStream* const on = find(stream);
+  if (!on || !on->origin) return result(cudaErrorInvalidValue);
+  const std::shared_ptr<Capture> capture = on->capture;
+  mine.reset();
+  capture->ended = true;
+  on->origin = false;
+  for (EmulatedStream* one : capture->streams) one->capture.reset();
+  if (capture->invalid) return result(cudaErrorStreamCaptureInvalidated);
+  // All must come before the end of the stream on which it began.
+  std::set<std::size_t> joined;
+  std::vector<std::size_t> path(on->captured.begin(), on->captured.end());
+  while (!path.empty()) {
+    const std::size_t i = path.back();
+    path.pop_back();
+    if (!joined.insert(i).second) continue;
+    const auto& before = capture->nodes[i].before;
+    path.insert(path.end(), before.begin(), before.end());
+  }
+  if (joined.size() < capture->nodes.size()) return result(cudaErrorStreamCaptureUnjoined);
+  *graph = new EmulatedGraph;
+  (*graph)->nodes = std::make_shared<const std::vector<CapturedNode>>(std::move(capture->nodes));
   return cudaSuccess;
 }
 
@@ -299,21 +584,30 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  if (event->device != device_of(stream)) return result(cudaErrorInvalidResourceHandle);
-  event->capture = capture_of(stream);
-  // A stream that was forked into a capture leaves it where it is joined: by this event.
-  if (event->capture && !stream->origin) stream->capture = nullptr;
+  EmulatedStream* const on = find(stream);
+  if (!on || event->device != on->device) return result(cudaErrorInvalidResourceHandle);
   event->recorded = true;
-  event->time = std::chrono::steady_clock::now();
+  event->capture = on->capture;
+  if (on->capture) {
+    event->captured = on->captured;
+    return cudaSuccess;
+  }
+  event->time = std::make_shared<Clock::time_point>();
+  event->node = append(*on, [time = event->time] { *time = Clock::now(); });
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  return result(event->capture ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
+  if (event->capture) return invalidate(event->capture, cudaErrorCapturedEvent);
+  finish(event->node);
+  return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
-  if (!start->recorded || !end->recorded || start->device != end->device)
+  if (!start->node || !end->node || start->device != end->device)
     return result(cudaErrorInvalidResourceHandle);
-  *milliseconds = std::chrono::duration<float, std::milli>(end->time - start->time).count();
+  const std::lock_guard lock(mutex);
+  if (start->node->state != Node::done || end->node->state != Node::done)
+    return result(cudaErrorNotReady);
+  *milliseconds = std::chrono::duration<float, std::milli>(*end->time - *start->time).count();
   return cudaSuccess;
 }
 
@@ -322,12 +616,14 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
   return cudaSuccess;
 }
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t*, std::size_t* count) {
-  *count = graph->work.size();
+  *count = graph->nodes->size();
   return cudaSuccess;
 }
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t) {
-  for (const auto& work : exec->work) work();
-  return cudaSuccess;
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  EmulatedStream* const on = find(stream);
+  if (on && on->capture) return invalidate(on->capture, cudaErrorStreamCaptureUnsupported);
+  const bool backwards = exec->launches++ % 2 != 0;
+  return put(on, [nodes = exec->nodes, backwards] { run(*nodes, backwards); });
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   delete graph;

@@ -1,6 +1,6 @@
-// As much of the CUDA runtime as cuda/ uses, on the processor: what is enqueued runs at once, what
-// is captured runs when it is launched. It lets every kernel, and all that is around them, be
-// tested where there is no GPU, under sanitizers too. There are two devices, so that one can be the
+// As much of the CUDA runtime as cuda/ uses, on the processor. It lets every kernel, and all that
+// is around them, be tested where there is no GPU, under sanitizers too: what is enqueued runs as
+// late as it may, and what a GPU refuses is refused. There are two devices, so that one can be the
 // wrong one.
 #pragma once
 
@@ -13,11 +13,16 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureUnjoined = 904,
+  cudaErrorStreamCaptureIsolation = 905,
+  cudaErrorCapturedEvent = 907,
 };
 
 struct EmulatedStream;
@@ -29,6 +34,8 @@ using cudaGraph_t = EmulatedGraph*;
 using cudaGraphExec_t = EmulatedGraph*;
 using cudaGraphNode_t = void*;
 
+inline const cudaStream_t cudaStreamPerThread = reinterpret_cast<cudaStream_t>(2);
+
 enum { cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2 };
 enum cudaMemcpyKind {
   cudaMemcpyHostToDevice = 1,
@@ -36,7 +43,11 @@ enum cudaMemcpyKind {
   cudaMemcpyDeviceToDevice = 3,
   cudaMemcpyDefault = 4
 };
-enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeGlobal = 0,
+  cudaStreamCaptureModeThreadLocal = 1,
+  cudaStreamCaptureModeRelaxed = 2
+};
 enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone = 0, cudaStreamCaptureStatusActive = 1 };
 enum cudaMemoryType {
   cudaMemoryTypeUnregistered = 0,
@@ -82,6 +93,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
 cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device);
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
@@ -100,6 +112,9 @@ namespace fastmatte::cuda::emulated {
 
 // What stands for a kernel's launch, so to a stream of the current device alone.
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
+// The same, of so many blocks, in such numbers alone as every device takes.
+cudaError_t launch(cudaStream_t stream, int columns, int rows, int threads, std::size_t shared,
+                   std::function<void()> work);
 
 // Bytes of both devices and of pinned memory that are not freed.
 std::size_t live_bytes() noexcept;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <vector>
 
 #include "core/everywhere.h"
@@ -66,27 +67,29 @@ constexpr int ceil_divide(int a, int b) noexcept { return (a + b - 1) / b; }
 
 template <typename Program>
 void launch_pixels(const Program& program, int width, int height, cudaStream_t stream) {
-  check(emulated::enqueue(stream,
-                          [=] {
-                            for (int y = 0; y < height; ++y) {
-                              for (int x = 0; x < width; ++x) program(x, y);
-                            }
-                          }),
+  check(emulated::launch(stream, width, height, 1, 0,
+                         [=] {
+                           for (int y = 0; y < height; ++y) {
+                             for (int x = 0; x < width; ++x) program(x, y);
+                           }
+                         }),
         "cudaLaunchKernel");
 }
 
 template <typename Program>
 void launch_blocks(const Program& program, const Blocks& blocks, cudaStream_t stream) {
-  check(emulated::enqueue(stream,
-                          [=] {
-                            // Exactly as much as was asked for, so that sanitizers see its end.
-                            std::vector<double> shared((blocks.shared_bytes + 7) / 8);
-                            for (int y = 0; y < blocks.rows; ++y) {
-                              for (int x = 0; x < blocks.columns; ++x) {
-                                program(Block{x, y, blocks.columns}, shared.data());
-                              }
-                            }
-                          }),
+  check(emulated::launch(stream, blocks.columns, blocks.rows, blocks.threads, blocks.shared_bytes,
+                         [=] {
+                           // Exactly as much as was asked for, so that sanitizers see its end.
+                           std::vector<double> shared((blocks.shared_bytes + 7) / 8);
+                           for (int y = 0; y < blocks.rows; ++y) {
+                             for (int x = 0; x < blocks.columns; ++x) {
+                               // Nothing may count on its being zero.
+                               std::memset(shared.data(), 0xcd, 8 * shared.size());
+                               program(Block{x, y, blocks.columns}, shared.data());
+                             }
+                           }
+                         }),
         "cudaLaunchKernel");
 }
 

@@ -188,6 +188,7 @@ void Pipeline::tell(ImageView<const std::uint8_t> guidance) {
   if (options_.guidance == Guidance::none) {
     throw ArgumentError("guidance", "none, for the network needs nothing but frames", "some");
   }
+  while (computed_ < submitted_) compute_next();
   // What was told before has left the memory that it comes from.
   told_there_.synchronize();
   const auto row_bytes = static_cast<std::size_t>(guidance.row_elements());
@@ -314,7 +315,8 @@ void Pipeline::capture() {
       main_.synchronize();
       computing_[slot] = Graph::capture(main_.get(), [&] { compute(slot, main_.get()); });
       if (options_.overlaps) {
-        steady_[slot] = Graph::capture(main_.get(), [&] { enqueue_steady(slot); });
+        // It computes the frame of the other slot.
+        steady_[1 - slot] = Graph::capture(main_.get(), [&] { enqueue_steady(1 - slot); });
       } else {
         steady_[slot] = Graph::capture(main_.get(), [&] {
           upload(slot, main_.get());

@@ -90,7 +90,7 @@ class Pipeline {
   void submit(ImageView<const std::uint8_t> image, cudaStream_t producer);
   void submit(const YuvImage& image, cudaStream_t producer);
   // The bytes of the oldest result not yet taken, once they are there: valid until two more are
-  // submitted. Throws where there is none.
+  // submitted or taken. Throws where there is none.
   const std::uint8_t* result();
   // The same copied to an image of this device, in the order of consumer's work. Nobody waits, so
   // that a value that is no alpha is not seen.

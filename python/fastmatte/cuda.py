@@ -556,7 +556,9 @@ class Pipeline:
         return self._pipeline.result(out, stream)
 
     def peek(self) -> Array:
-        """Return the oldest result in pinned memory: valid until two more frames are submitted."""
+        """Return the oldest result in pinned memory: valid until two more frames are submitted, or
+        two more results taken.
+        """
         result: Array = self._pipeline.peek()
         return result
 

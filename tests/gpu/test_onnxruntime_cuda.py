@@ -51,7 +51,12 @@ class Session:
     def run_with_iobinding(self, binding, options):
         wait = options.get_run_config_entry("disable_synchronize_execution_providers")
         assert wait == "1"
-        self._session.run_with_iobinding(binding.binding, options)
+        [(_, provider), *_] = self.providers
+        with fm.cuda.using(int(provider["device_id"])):
+            fm.cuda._cuda.enqueue(
+                int(provider["user_compute_stream"]),
+                lambda: self._session.run_with_iobinding(binding.binding, options),
+            )
 
 
 class Binding:

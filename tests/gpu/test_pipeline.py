@@ -405,6 +405,21 @@ def test_what_a_network_is_told(cuda):
             cuda.Pipeline(Network(cuda), **{**options, **change})
 
 
+def test_what_is_told_is_for_the_frames_after_it(cuda):
+    options = {"frame_size": FRAME, "size": SIZE, "guidance": "trimap", "refine": None}
+    pipeline = cuda.Pipeline(Network(cuda), **options)
+    inputs, results = frames(5), []
+    levels = [0, 255, 0, 255, 255]
+    for frame, level in zip(inputs, levels, strict=True):
+        if pipeline.waiting == pipeline.depth:
+            results.append(pipeline.result())
+        pipeline.tell(np.full(FRAME, level, np.uint8))
+        pipeline.submit(frame)
+    while pipeline.waiting:
+        results.append(pipeline.result())
+    assert [set(result.flat) for result in results] == [{level} for level in levels]
+
+
 def test_too_many_frames_and_too_few_are_refused(cuda):
     pipeline = cuda.Pipeline(Network(cuda), frame_size=FRAME, size=SIZE)
     with pytest.raises(ValueError, match="result: expected a frame submitted before, got none"):

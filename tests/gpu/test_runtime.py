@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import threading
 
@@ -50,6 +51,15 @@ class OnlyDlpack:
 
     def __dlpack_device__(self):
         return self.array.__dlpack_device__()
+
+
+class LikePyTorch(OnlyDlpack):
+    """One whose other protocol is of a version that names no stream."""
+
+    @property
+    def __cuda_array_interface__(self):
+        interface = self.array.__cuda_array_interface__
+        return {k: v for k, v in interface.items() if k != "stream"} | {"version": 2}
 
 
 def test_dlpack_in(cuda):
@@ -255,6 +265,130 @@ def test_one_stream_waits_for_another(cuda):
     event.record(first)
     event.hold(second)
     np.testing.assert_array_equal(out.numpy(stream=second), IMAGE)
+
+
+def test_what_is_filled_is_waited_for_on_every_stream(cuda):
+    first, second = cuda.Stream(), cuda.Stream()
+    image, alpha = cuda.to_device(IMAGE), cuda.to_device(ALPHA)
+    expected = oracles.cutout(IMAGE, ALPHA)
+    for read in (
+        lambda out: out.numpy(),
+        lambda out: out.numpy(stream=second),
+        lambda out: cuda.resize(out, (40, 60), stream=second).numpy(),
+        lambda out: cuda.resize(OnlyDlpack(out), (40, 60), stream=second).numpy(),
+        lambda out: cuda.resize(LikePyTorch(out), (40, 60), stream=second).numpy(),
+    ):
+        # Made on the default stream, filled on another.
+        out = cuda.empty((40, 60, 4), "uint8")
+        cuda.cutout(image, alpha, out=out, stream=first)
+        np.testing.assert_array_equal(read(out), expected)
+
+
+def test_a_stream_stays_while_an_array_names_it(cuda):
+    image, alpha = cuda.to_device(IMAGE), cuda.to_device(ALPHA)
+    out = cuda.empty((40, 60, 4), "uint8")
+    results = [
+        cuda.cutout(image, alpha, stream=cuda.Stream()),
+        cuda.cutout(image, alpha, out=out, stream=cuda.Stream()),
+        cuda.resize(cuda.cutout(image, alpha, stream=cuda.Stream()), (40, 60)),
+    ]
+    gc.collect()
+    for result in results:
+        np.testing.assert_array_equal(result.numpy(), oracles.cutout(IMAGE, ALPHA))
+
+
+def test_scratch_goes_with_its_stream(cuda, emulated):
+    image, alpha = cuda.to_device(IMAGE), cuda.to_device(ALPHA)
+    gc.collect()
+    before = emulated.live_bytes()
+    for _ in range(3):
+        stream = cuda.Stream()
+        cuda.estimate_foreground(image, alpha, stream=stream)
+        assert emulated.live_bytes() > before
+        del stream
+        gc.collect()
+        assert emulated.live_bytes() == before
+
+
+def test_work_is_done_when_it_is_waited_for_and_not_before(cuda, emulated):
+    """What the emulated device is for: a GPU may be late, and reads what was not kept for it."""
+    first, second = cuda.Stream(), cuda.Stream()
+    image = cuda.to_device(IMAGE)
+    out, copy = (cuda.empty(IMAGE.shape, "uint8") for _ in range(2))
+    seen = np.ctypeslib.as_array((ctypes.c_uint8 * copy.nbytes).from_address(copy.ptr))
+    plain = View(out, IMAGE.shape, None)
+    plain.__cuda_array_interface__["stream"] = None
+    cuda.resize(image, (40, 60), filter="nearest", out=out, stream=first)
+    cuda.resize(plain, (40, 60), filter="nearest", out=copy, stream=second)
+    assert (seen == 0xCD).all()
+    second.synchronize()
+    assert (seen == 0xCD).all()
+    first.synchronize()
+    cuda.resize(plain, (40, 60), filter="nearest", out=copy, stream=second)
+    event = cuda.Event()
+    event.record(second)
+    assert (seen == 0xCD).all()
+    event.synchronize()
+    np.testing.assert_array_equal(seen, IMAGE.reshape(-1))
+
+
+def test_garbage_may_be_collected_during_a_capture(cuda):
+    stream = cuda.Stream()
+    image, alpha = cuda.to_device(IMAGE), cuda.to_device(ALPHA)
+    out, unrelated = cuda.empty((40, 60, 4), "uint8"), [cuda.empty((9, 9), "uint8")]
+
+    def call():
+        unrelated.clear()
+        cuda.cutout(image, alpha, out=out, stream=stream)
+
+    graph = cuda.Graph(call, stream=stream)
+    graph.launch(stream)
+    np.testing.assert_array_equal(out.numpy(stream=stream), oracles.cutout(IMAGE, ALPHA))
+
+
+def test_a_graph_on_another_stream_is_in_the_order_of_its_own(cuda):
+    home, other = cuda.Stream(), cuda.Stream()
+    image, alpha = cuda.to_device(IMAGE), cuda.to_device(ALPHA)
+    out = cuda.empty(IMAGE.shape, "uint8")
+
+    def call():
+        cuda.estimate_foreground(image, alpha, out=out, stream=home)
+
+    call()
+    graph = cuda.Graph(call, stream=home)
+    home.synchronize()
+    graph.launch(other)
+    result = cuda.resize(out, (40, 60), filter="nearest", stream=home)
+    np.testing.assert_array_equal(result.numpy(), oracles.estimate_foreground(IMAGE, ALPHA))
+
+
+def test_what_cannot_be_captured_is_said(cuda):
+    stream, other, event = cuda.Stream(), cuda.Stream(), cuda.Event()
+    image, alpha = cuda.to_device(IMAGE), cuda.to_device(ALPHA)
+    out = cuda.empty((40, 60, 4), "uint8")
+
+    def makes_memory():
+        cuda.cutout(image, alpha, stream=stream)
+
+    def waits():
+        stream.synchronize()
+
+    def leaves_a_stream_behind():
+        event.record(stream)
+        event.hold(other)
+        cuda.cutout(image, alpha, out=out, stream=other)
+
+    for function, message in (
+        (makes_memory, "cudaMalloc: cudaErrorStreamCapture"),
+        (waits, "cudaStreamSynchronize: cudaErrorStreamCapture"),
+        (leaves_a_stream_behind, "cudaStreamEndCapture: cudaErrorStreamCaptureUnjoined"),
+    ):
+        with pytest.raises(fm.errors.DeviceError, match=message):
+            cuda.Graph(function, stream=stream)
+        # Both streams are as good as before.
+        for one in (stream, other):
+            result = cuda.cutout(image, alpha, stream=one).numpy()
+            np.testing.assert_array_equal(result, oracles.cutout(IMAGE, ALPHA))
 
 
 def test_more_memory_than_there_is(cuda):
