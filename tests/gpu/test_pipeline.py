@@ -420,6 +420,33 @@ def test_what_is_told_is_for_the_frames_after_it(cuda):
     assert [set(result.flat) for result in results] == [{level} for level in levels]
 
 
+@pytest.mark.parametrize("graph", [True, False])
+@pytest.mark.parametrize("overlap", [True, False])
+def test_frames_and_results_of_streams_that_nobody_waits_for(cuda, overlap, graph):
+    """A frame that is still being made, results that are still being copied while others come."""
+    options = {"frame_size": FRAME, "size": SIZE, "overlap": overlap, "graph": graph}
+    inputs = frames(7)
+    expected = list(cuda.Pipeline(Network(cuda), **options).results(inputs))
+    sources = [cuda.to_device(frame) for frame in inputs]
+    pipeline = cuda.Pipeline(Network(cuda), results="device", **options)
+    filled, read = cuda.Stream(), cuda.Stream()
+    frame, outs = cuda.empty((*FRAME, 3), "uint8"), []
+
+    def take():
+        outs.append(pipeline.result(cuda.empty(FRAME, "uint8"), stream=read))
+
+    for source in sources:
+        if pipeline.waiting == pipeline.depth:
+            take()
+        cuda.resize(source, FRAME, filter="nearest", out=frame, stream=filled)
+        pipeline.submit(frame, stream=filled)
+    while pipeline.waiting:
+        take()
+    pipeline.synchronize()
+    for out, want in zip(outs, expected, strict=True):
+        np.testing.assert_array_equal(out.numpy(), want)
+
+
 def test_too_many_frames_and_too_few_are_refused(cuda):
     pipeline = cuda.Pipeline(Network(cuda), frame_size=FRAME, size=SIZE)
     with pytest.raises(ValueError, match="result: expected a frame submitted before, got none"):
