@@ -444,9 +444,12 @@ void Pipeline::result(ImageView<std::uint8_t> out, cudaStream_t consumer) {
   bring(taken_);
   downloaded_[slot].hold(consumer);
   const auto row_bytes = result_bytes_ / static_cast<std::size_t>(options_.height);
-  check(cudaMemcpy2DAsync(out.data, static_cast<std::size_t>(out.row_stride), results_[slot].data(),
-                          row_bytes, row_bytes, static_cast<std::size_t>(options_.height),
-                          cudaMemcpyDeviceToDevice, consumer),
+  // What was fetched may be overwritten on the device already.
+  const bool fetched = options_.downloads;
+  check(cudaMemcpy2DAsync(out.data, static_cast<std::size_t>(out.row_stride),
+                          fetched ? finished_[slot].data() : results_[slot].data(), row_bytes,
+                          row_bytes, static_cast<std::size_t>(options_.height),
+                          fetched ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToDevice, consumer),
         "cudaMemcpy2DAsync");
   // It is written again only once it has been read.
   read_.record(consumer);

@@ -1,8 +1,9 @@
 // Pipeline: frames from host memory to results in host memory, one graph launch each.
 //
 // In the steady state one launch uploads frame n, computes frame n - 1 and downloads what came of
-// frame n - 2, side by side: the slowest of the three sets the rate. Two of everything are enough,
-// and frames stay in order, as a recurrent network needs them.
+// frame n - 2, side by side: the slowest of the three sets the rate. Meanwhile the host takes
+// result n - 3 and brings frame n + 1, so that the next launch stands ready behind this one. Two of
+// everything are enough, and frames stay in order, as a recurrent network needs them.
 #pragma once
 
 #include <cstdint>
@@ -89,8 +90,8 @@ class Pipeline {
   void submit();
   void submit(ImageView<const std::uint8_t> image, cudaStream_t producer);
   void submit(const YuvImage& image, cudaStream_t producer);
-  // The bytes of the oldest result not yet taken, once they are there: valid until two more are
-  // submitted or taken. Throws where there is none.
+  // The bytes of the oldest result not yet taken, once they are there: valid until one more is
+  // submitted or two more are taken. Throws where there is none.
   const std::uint8_t* result();
   // The same copied to an image of this device, in the order of consumer's work. Nobody waits, so
   // that a value that is no alpha is not seen.
@@ -105,8 +106,11 @@ class Pipeline {
   void reset();
 
   std::int64_t waiting() const noexcept { return submitted_ - taken_; }
-  // The most frames that may wait.
-  std::int64_t depth() const noexcept { return options_.overlaps ? 3 : 1; }
+  // The most frames that may wait. Results that stay on the device are overwritten by the second
+  // frame computed after them, those on the host by the second one fetched.
+  std::int64_t depth() const noexcept {
+    return !options_.overlaps ? 1 : options_.downloads ? 4 : 3;
+  }
   // What the network is called with for the next frame, while nothing waits.
   int next_slot() const noexcept { return static_cast<int>(submitted_ % 2); }
   std::size_t frame_bytes() const noexcept { return frame_bytes_; }

@@ -4,6 +4,9 @@
 namespace fastmatte::cuda {
 namespace {
 
+// cudaStreamGetDevice is that new.
+constexpr int kOldestDriver = 12080;
+
 std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
@@ -29,7 +32,7 @@ std::string missing_driver() {
   check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
   if (driver == 0) return "no NVIDIA driver is installed (libcuda.so.1 was not found)";
   // Drivers run what was built with any runtime of their own major version.
-  if (driver / 1000 < runtime / 1000) {
+  if (driver / 1000 < runtime / 1000 || driver < kOldestDriver) {
     return "the NVIDIA driver is for CUDA " + version_text(driver) + " and fastmatte for CUDA " +
            version_text(runtime) + ": update the driver";
   }

@@ -414,8 +414,9 @@ class Pipeline:
     background:   a colour, or an (H, W, 3) uint8 image in host memory, which is copied.
     foreground:   "image", the frame's colours; "estimated", by blur fusion; or "network", what the
                   network leaves in own_foreground, (1, 3, H, W) of empty().
-    overlap:      True uploads one frame, computes another and downloads a third at once, so that
-                  results come two frames later; False is done with one before it takes the next.
+    overlap:      True uploads one frame, computes another and downloads a third at once while the
+                  host takes a fourth, so that results come three frames later (two where they stay
+                  on the device); False is done with one before it takes the next.
     graph:        False enqueues every frame anew: for comparison, or what cannot be captured.
     results:      "host", or "device" for results that stay there.
     device:       on which all of it is; None for the current one.
@@ -556,8 +557,8 @@ class Pipeline:
         return self._pipeline.result(out, stream)
 
     def peek(self) -> Array:
-        """Return the oldest result in pinned memory: valid until two more frames are submitted, or
-        two more results taken.
+        """Return the oldest result in pinned memory: valid until one more frame is submitted, or
+        two more results are taken.
         """
         result: Array = self._pipeline.peek()
         return result
@@ -566,7 +567,7 @@ class Pipeline:
         """Return what the frame in frame() and the alpha that the network made last give.
 
         The network is not run, and the frame is none of the sequence; nothing may wait. The result
-        is in pinned memory, valid until two more frames are submitted.
+        is in pinned memory, valid until one more frame is submitted.
         """
         result: Array = self._pipeline.again()
         return result

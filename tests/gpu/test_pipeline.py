@@ -405,6 +405,26 @@ def test_what_a_network_is_told(cuda):
             cuda.Pipeline(Network(cuda), **{**options, **change})
 
 
+@pytest.mark.parametrize("graph", [True, False])
+def test_results_stay_as_long_as_is_promised(cuda, graph):
+    """Without copies, in every order of taking and submitting."""
+    inputs = frames(40)
+    options = {"frame_size": FRAME, "size": SIZE, "graph": graph}
+    expected = list(cuda.Pipeline(Network(cuda), **options).results(inputs))
+    pipeline, taken, sent = cuda.Pipeline(Network(cuda), **options), 0, 0
+    held = []
+    for turn in np.random.default_rng(1).integers(0, 2, 200):
+        if turn and sent < len(inputs) and pipeline.waiting < pipeline.depth:
+            pipeline.submit(inputs[sent])
+            sent, held = sent + 1, []
+        elif pipeline.waiting:
+            held = [*held, (pipeline.peek(), taken)][-2:]
+            taken += 1
+        for result, i in held:
+            np.testing.assert_array_equal(result, expected[i])
+    assert taken > 30
+
+
 def test_what_is_told_is_for_the_frames_after_it(cuda):
     options = {"frame_size": FRAME, "size": SIZE, "guidance": "trimap", "refine": None}
     pipeline = cuda.Pipeline(Network(cuda), **options)
@@ -420,15 +440,16 @@ def test_what_is_told_is_for_the_frames_after_it(cuda):
     assert [set(result.flat) for result in results] == [{level} for level in levels]
 
 
+@pytest.mark.parametrize("results", ["host", "device"])
 @pytest.mark.parametrize("graph", [True, False])
 @pytest.mark.parametrize("overlap", [True, False])
-def test_frames_and_results_of_streams_that_nobody_waits_for(cuda, overlap, graph):
+def test_frames_and_results_of_streams_that_nobody_waits_for(cuda, overlap, graph, results):
     """A frame that is still being made, results that are still being copied while others come."""
     options = {"frame_size": FRAME, "size": SIZE, "overlap": overlap, "graph": graph}
     inputs = frames(7)
     expected = list(cuda.Pipeline(Network(cuda), **options).results(inputs))
     sources = [cuda.to_device(frame) for frame in inputs]
-    pipeline = cuda.Pipeline(Network(cuda), results="device", **options)
+    pipeline = cuda.Pipeline(Network(cuda), results=results, **options)
     filled, read = cuda.Stream(), cuda.Stream()
     frame, outs = cuda.empty((*FRAME, 3), "uint8"), []
 
@@ -451,9 +472,9 @@ def test_too_many_frames_and_too_few_are_refused(cuda):
     pipeline = cuda.Pipeline(Network(cuda), frame_size=FRAME, size=SIZE)
     with pytest.raises(ValueError, match="result: expected a frame submitted before, got none"):
         pipeline.result()
-    for frame in frames(3):
+    for frame in frames(4):
         pipeline.submit(frame)
-    with pytest.raises(ValueError, match="at most 3 frames are on their way"):
+    with pytest.raises(ValueError, match="at most 4 frames are on their way"):
         pipeline.submit(frames(1)[0])
     pipeline.result()
     with pytest.raises(ValueError, match="frame: expected the size of the pipeline's frames"):
