@@ -3,9 +3,12 @@
 // having waited is not there yet, and what is overwritten too early is not there any more.
 #include "cuda/emulated_runtime.h"
 
+#include <ucontext.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -229,6 +232,26 @@ void run(const std::vector<CapturedNode>& nodes, bool backwards) {
   }
 }
 
+// A block's threads take turns on one of the processor's, each on a stack of its own.
+constexpr int kThreads = 3;
+constexpr std::size_t kStackBytes = 256 * 1024;
+
+struct Threads {
+  std::unique_ptr<char[]> stacks{new char[kThreads * kStackBytes]};
+  ucontext_t contexts[kThreads], home;
+  bool ended[kThreads];
+  int running;
+  const std::function<void(int, int)>* body;
+};
+thread_local std::unique_ptr<Threads> threads;
+
+void run_thread() {
+  Threads& all = *threads;
+  const int thread = all.running;
+  (*all.body)(thread, kThreads);
+  all.ended[thread] = true;
+}
+
 std::size_t used(int device) {
   std::size_t sum = 0;
   for (const auto& [address, block] : memory) sum += block.device == device ? block.bytes : 0;
@@ -299,6 +322,34 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
   if (!to || to->device != current) return result(cudaErrorInvalidResourceHandle);
   return put(to, std::move(work));
 }
+
+void run_threads(const std::function<void(int, int)>& body) {
+  if (!threads) threads = std::make_unique<Threads>();
+  Threads& all = *threads;
+  all.body = &body;
+  for (int i = 0; i < kThreads; ++i) {
+    all.ended[i] = false;
+    getcontext(&all.contexts[i]);
+    all.contexts[i].uc_stack.ss_sp = all.stacks.get() + kStackBytes * static_cast<std::size_t>(i);
+    all.contexts[i].uc_stack.ss_size = kStackBytes;
+    all.contexts[i].uc_link = &all.home;
+    makecontext(&all.contexts[i], &run_thread, 0);
+  }
+  int ended = 0;
+  for (int turn = 0; ended == 0; ++turn) {
+    // The first of them goes ahead, then the last.
+    for (int i = 0; i < kThreads; ++i) {
+      all.running = turn % 2 == 0 ? i : kThreads - 1 - i;
+      swapcontext(&all.home, &all.contexts[all.running]);
+      ended += all.ended[all.running];
+    }
+  }
+  if (ended == kThreads) return;
+  std::fputs("a barrier that not all threads of a block come to\n", stderr);
+  std::abort();
+}
+
+void barrier() noexcept { swapcontext(&threads->contexts[threads->running], &threads->home); }
 
 std::size_t live_bytes() noexcept {
   const std::lock_guard lock(mutex);

@@ -116,6 +116,11 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
 cudaError_t launch(cudaStream_t stream, int columns, int rows, int threads, std::size_t shared,
                    std::function<void()> work);
 
+// Calls body(thread, threads) for every thread of a block, in which barrier() lets the others go
+// on.
+void run_threads(const std::function<void(int, int)>& body);
+void barrier() noexcept;
+
 // Bytes of both devices and of pinned memory that are not freed.
 std::size_t live_bytes() noexcept;
 // Streams, events and graphs that are not destroyed.

@@ -3,8 +3,9 @@
 //
 // A pixel program is called once for every (x, y). A block program is called once for every block
 // and is a sequence of loops that its threads share, with a barrier after each: what one loop
-// writes to shared memory the next may read, and nothing else passes between threads. So one thread
-// may run each loop to its end, in any order, which is what the processor does.
+// writes to shared memory the next may read, and nothing else passes between threads. On the
+// processor a block has a few threads, which take turns, each as far as it gets: where a barrier is
+// missing, one reads what the others have not written yet, or wrote over.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +29,7 @@ constexpr std::size_t kSharedBytes = 48 * 1024;
 struct Block {
   int x, y;
   int columns;  // blocks beside each other
+  int thread, threads;
 
   FASTMATTE_EVERYWHERE int index() const noexcept { return y * columns + x; }
 
@@ -35,21 +37,15 @@ struct Block {
   // results the next does not touch.
   template <typename Body>
   FASTMATTE_EVERYWHERE void share(int count, const Body& body) const {
-#if defined(__CUDA_ARCH__)
-    for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) {
-      body(i);
-    }
-#else
-    // Both ways, lest a loop count on its own order.
-    const bool backwards = (x + y) % 2 != 0;
-    for (int i = 0; i < count; ++i) body(backwards ? count - 1 - i : i);
-#endif
+    for (int i = thread; i < count; i += threads) body(i);
   }
   template <typename Body>
   FASTMATTE_EVERYWHERE void each(int count, const Body& body) const {
     share(count, body);
 #if defined(__CUDA_ARCH__)
     __syncthreads();
+#elif defined(FASTMATTE_CUDA_EMULATED)
+    emulated::barrier();
 #endif
   }
 };
@@ -86,7 +82,10 @@ void launch_blocks(const Program& program, const Blocks& blocks, cudaStream_t st
                              for (int x = 0; x < blocks.columns; ++x) {
                                // Nothing may count on its being zero.
                                std::memset(shared.data(), 0xcd, 8 * shared.size());
-                               program(Block{x, y, blocks.columns}, shared.data());
+                               emulated::run_threads([&](int thread, int threads) {
+                                 program(Block{x, y, blocks.columns, thread, threads},
+                                         shared.data());
+                               });
                              }
                            }
                          }),
@@ -113,7 +112,9 @@ template <typename Program>
 __global__ void run_blocks(const Program program, int columns, int rows) {
   extern __shared__ double shared[];
   for (int y = static_cast<int>(blockIdx.y); y < rows; y += static_cast<int>(gridDim.y)) {
-    program(Block{static_cast<int>(blockIdx.x), y, columns}, shared);
+    program(Block{static_cast<int>(blockIdx.x), y, columns, static_cast<int>(threadIdx.x),
+                  static_cast<int>(blockDim.x)},
+            shared);
     __syncthreads();
   }
 }
