@@ -241,6 +241,7 @@ struct Threads {
   ucontext_t contexts[kThreads], home;
   bool ended[kThreads];
   int running;
+  unsigned blocks = 0;
   const std::function<void(int, int)>* body;
 };
 thread_local std::unique_ptr<Threads> threads;
@@ -336,8 +337,8 @@ void run_threads(const std::function<void(int, int)>& body) {
     makecontext(&all.contexts[i], &run_thread, 0);
   }
   int ended = 0;
-  for (int turn = 0; ended == 0; ++turn) {
-    // The first of them goes ahead, then the last.
+  for (unsigned turn = all.blocks++; ended == 0; ++turn) {
+    // The first of them goes ahead, or the last.
     for (int i = 0; i < kThreads; ++i) {
       all.running = turn % 2 == 0 ? i : kThreads - 1 - i;
       swapcontext(&all.home, &all.contexts[all.running]);
