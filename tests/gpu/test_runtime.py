@@ -335,12 +335,14 @@ def test_work_is_done_when_it_is_waited_for_and_not_before(cuda, emulated):
 def test_garbage_may_be_collected_during_a_capture(cuda):
     stream = cuda.Stream()
     image, alpha = cuda.to_device(IMAGE), cuda.to_device(ALPHA)
-    out, unrelated = cuda.empty((40, 60, 4), "uint8"), [cuda.empty((9, 9), "uint8")]
+    out, unrelated = cuda.empty((40, 60, 4), "uint8"), []
 
     def call():
         unrelated.clear()
         cuda.cutout(image, alpha, out=out, stream=stream)
 
+    call()
+    unrelated.append(cuda.empty((9, 9), "uint8"))
     graph = cuda.Graph(call, stream=stream)
     graph.launch(stream)
     np.testing.assert_array_equal(out.numpy(stream=stream), oracles.cutout(IMAGE, ALPHA))
@@ -365,7 +367,7 @@ def test_a_graph_on_another_stream_is_in_the_order_of_its_own(cuda):
 def test_what_cannot_be_captured_is_said(cuda):
     stream, other, event = cuda.Stream(), cuda.Stream(), cuda.Event()
     image, alpha = cuda.to_device(IMAGE), cuda.to_device(ALPHA)
-    out = cuda.empty((40, 60, 4), "uint8")
+    out = cuda.cutout(image, alpha)
 
     def makes_memory():
         cuda.cutout(image, alpha, stream=stream)
