@@ -3,17 +3,22 @@
 A round gives each its turn, some milliseconds of one call after the other. A row's times are
 medians over the rounds, its ratio the median of the rounds' ratios. memcpy takes part as well: the
 bound is what moving the case's bytes took in those very rounds, or what its operations take at the
-rate that this processor reaches on nothing but arithmetic, if that is longer. Kernels write into an
-array that is there, as for a video's frames; peers make their results, as they are mostly called.
+rate that this processor reaches on nothing but arithmetic, if that is longer. What more threads can
+gain is measured too: as many calls at once, each on one thread and with arrays of its own. They
+share no work, so what slows them is the machine, and the threads of one call meet it as well.
+Kernels write into an array that is there, as for a video's frames; peers make their results, as
+they are mostly called.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median
+from threading import Barrier
 from time import perf_counter
 from typing import Any
 
@@ -39,7 +44,7 @@ MOST_GROWTH = 1.1
 #: Above this many pixels.
 MEGAPIXEL = 1_000_000
 
-OURS, COPY = "fastmatte", "memcpy"
+OURS, AT_ONCE, COPY = "fastmatte", "at once", "memcpy"
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,10 @@ class Row:
     copying:   what memcpy took to read and write as many.
     scratch:   the most bytes that the kernel held beside its inputs and its result.
     speed_up:  against the first of several thread counts, in the same rounds.
+    at_once:   how many times as much as one call gets done in as many at once as threads, each on
+        one of them; where the first thread count is 1.
     growth:    of the time for each pixel of the frame, against the first of several sizes.
-    copying_speed_up, copying_growth: the same of memcpy. What does not fit the caches is slower for
-        anyone, and two threads read no more from memory than it gives.
+    copying_growth: the same of memcpy. What does not fit the caches is slower for anyone.
     """
 
     kernel: str
@@ -80,8 +86,8 @@ class Row:
     operations: float
     scratch: int
     speed_up: float | None = None
+    at_once: float | None = None
     growth: float | None = None
-    copying_speed_up: float | None = None
     copying_growth: float | None = None
     rounds: int = 0
 
@@ -160,7 +166,7 @@ def _median_row(rows: Sequence[Row]) -> Row:
         return None if values[0] is None else median(values)
 
     names = ["milliseconds", "ratio", "bound", "share", "copying"]
-    names += ["speed_up", "growth", "copying_speed_up", "copying_growth"]
+    names += ["speed_up", "at_once", "growth", "copying_growth"]
     times = {
         name: None if time is None else median(row.peers[name] or 0 for row in rows)
         for name, time in rows[0].peers.items()
@@ -171,26 +177,41 @@ def _median_row(rows: Sequence[Row]) -> Row:
 
 @dataclass(frozen=True)
 class _Contender:
-    """One that takes turns."""
+    """One that takes turns: a call, or several at once in Python threads of their own."""
 
     name: str
     isa: str
     threads: int
-    call: Callable[[], object]
+    calls: Sequence[Callable[[], object]]
 
     def turn(self) -> float:
-        """Return the seconds of a call: the median of those that follow one on the same data."""
+        """Return the seconds of a call, the mean of those at once."""
         peers.use_threads(self.threads)
+        # For the whole process, so not in each of the threads.
         with cpu.force(self.isa):
-            begin = perf_counter()
-            self.call()
-            if (first := perf_counter() - begin) > TURN_SECONDS:
-                return first
-            ends = [perf_counter()]
-            while ends[-1] - ends[0] < TURN_SECONDS:
-                self.call()
-                ends.append(perf_counter())
-        return median(end - begin for begin, end in pairwise(ends))
+            if len(self.calls) == 1:
+                return _turn(self.calls[0])
+            ready = Barrier(len(self.calls))
+
+            def turn(call: Callable[[], object]) -> float:
+                ready.wait()
+                return _turn(call)
+
+            with ThreadPoolExecutor(len(self.calls)) as pool:
+                return fmean(pool.map(turn, self.calls))
+
+
+def _turn(call: Callable[[], object]) -> float:
+    """Return the seconds of a call: the median of those that follow one on the same data."""
+    begin = perf_counter()
+    call()
+    if (first := perf_counter() - begin) > TURN_SECONDS:
+        return first
+    ends = [perf_counter()]
+    while ends[-1] - ends[0] < TURN_SECONDS:
+        call()
+        ends.append(perf_counter())
+    return median(end - begin for begin, end in pairwise(ends))
 
 
 def _measure_case(
@@ -203,40 +224,51 @@ def _measure_case(
 ) -> Iterator[Row]:
     inputs, options = case.inputs(scene), case.options(scene)
     out = case.call(*inputs, **options, threads=1)
+    call = partial(case.call, *inputs, **options, out=out)
     contenders = [
-        _Contender(OURS, isa, count, partial(case.call, *inputs, **options, out=out, threads=count))
+        _Contender(OURS, isa, count, [partial(call, threads=count)])
         for isa in isas
         for count in threads
+    ]
+    several = threads[1:] if threads[0] == 1 else ()
+    apart = [
+        partial(
+            case.call,
+            *(array.copy() for array in inputs),
+            **options,
+            out=np.empty_like(out),
+            threads=1,
+        )
+        for _ in range(max(several, default=0))
+    ]
+    contenders += [
+        _Contender(AT_ONCE, isa, count, apart[:count]) for isa in isas for count in several
     ]
     present = [peer for peer in case.peers if peers.installed(peer.needs)]
     differing: dict[str, float] = {}
     moved = sum(array.nbytes for array in inputs) + out.nbytes
     for peer in present:
-        apart = difference(case, inputs, out, peer.call(*inputs, **options))
-        if not apart <= peer.within:
-            differing[peer.name] = apart
+        levels = difference(case, inputs, out, peer.call(*inputs, **options))
+        if not levels <= peer.within:
+            differing[peer.name] = levels
     for count in threads:
         for peer in present:
-            call = partial(peer.call, *inputs, **options)
-            contenders.append(_Contender(peer.name, isas[-1], count, call))
-        contenders.append(_Contender(COPY, isas[-1], count, _copying(moved // 2, count)))
+            theirs = partial(peer.call, *inputs, **options)
+            contenders.append(_Contender(peer.name, isas[-1], count, [theirs]))
+        contenders.append(_Contender(COPY, isas[-1], count, [_copying(moved // 2, count)]))
     times = _race(contenders, seconds)
 
     def of(name: str, isa: str, count: int) -> Array:
         return times[name, isa, count]
-
-    def speed_up(name: str, isa: str, count: int) -> float | None:
-        if count == threads[0]:
-            return None
-        return _middle(of(name, isa, threads[0]) / of(name, isa, count))
 
     operations = case.operations * max(_pixels(inputs[0]), _pixels(out))
     for isa in isas:
         for count in threads:
             ours = of(OURS, isa, count)
             judged = size == JUDGED_SIZE and count == 1 and isa == cpu.available()[-1]
-            theirs = {peer.name: of(peer.name, isas[-1], count) for peer in present}
-            reference = theirs.get(case.peers[0].name) if case.peers else None
+            alone = of(OURS, isa, threads[0])
+            others = {peer.name: of(peer.name, isas[-1], count) for peer in present}
+            reference = others.get(case.peers[0].name) if case.peers else None
             copying = of(COPY, isas[-1], count)
             calculating = operations / (_rate(isa) * count)
             bound = np.maximum(copying, calculating)
@@ -249,7 +281,7 @@ def _measure_case(
                 threads=count,
                 milliseconds=_middle(ours * 1e3),
                 peers={
-                    peer.name: _middle(theirs[peer.name] * 1e3) if peer in present else None
+                    peer.name: _middle(others[peer.name] * 1e3) if peer in present else None
                     for peer in case.peers
                 },
                 differing=differing,
@@ -262,9 +294,11 @@ def _measure_case(
                 bytes=moved,
                 copying=_middle(copying * 1e3),
                 operations=operations,
-                scratch=_scratch(isa, partial(case.call, *inputs, **options, out=out), count),
-                speed_up=speed_up(OURS, isa, count),
-                copying_speed_up=speed_up(COPY, isas[-1], count),
+                scratch=_scratch(isa, call, count),
+                speed_up=None if count == threads[0] else _middle(alone / ours),
+                at_once=_middle(count * alone / of(AT_ONCE, isa, count))
+                if count in several
+                else None,
                 rounds=len(ours),
             )
 
