@@ -235,9 +235,10 @@ def test_growth_in_words():
     assert table.beyond(rows).split("\n\n") == [
         "At 1080p below 1.7 with 2 threads, more than 5% below two calls at once:"
         " composite image over image.",
-        "At 4K above 1.1 times the time, at less than 0.5 of memcpy's bytes a second:"
+        "At 4K above 1.1 times the time, moving less than 50% of memcpy's bytes a second:"
         " composite image over image.",
-        "At 4K below 1.7 with 2 threads, as are two calls at once: composite image over image.",
+        "At 4K below 1.7 with 2 threads, within 5% of two calls at once:"
+        " composite image over image.",
     ]
     assert table.beyond([ROW, replace(larger, growth=1.0)]) == "No row is beyond its limit."
 
@@ -245,9 +246,15 @@ def test_growth_in_words():
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"copying": 0.99}, "at less than 0.5 of memcpy's bytes a second"),
-        ({"copying": 1.0}, "at memcpy's pace and no more than it"),
-        ({"copying": 1.0, "copying_growth": 1.14}, "at memcpy's pace and more than it"),
+        ({"copying": 0.99}, "moving less than 50% of memcpy's bytes a second"),
+        (
+            {"copying": 1.0},
+            "moving 50% of memcpy's bytes a second or more, growing no more than it",
+        ),
+        (
+            {"copying": 1.0, "copying_growth": 1.14},
+            "moving 50% of memcpy's bytes a second or more, growing more than it",
+        ),
     ],
 )
 def test_memcpy_excuses_what_moves_bytes_as_fast(change, why):

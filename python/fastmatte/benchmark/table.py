@@ -155,9 +155,9 @@ def beyond(rows: Sequence[Row]) -> str:
 def _beside_at_once(row: Row) -> str:
     assert row.speed_up is not None
     assert row.at_once is not None
-    if row.speed_up >= NEAR * row.at_once:
-        return "as are two calls at once"
-    return f"more than {1 - NEAR:.0%} below two calls at once"
+    near = row.speed_up >= NEAR * row.at_once
+    how = "within {:.0%} of" if near else "more than {:.0%} below"
+    return f"{how.format(1 - NEAR)} two calls at once"
 
 
 def _beside_memcpy(row: Row) -> str:
@@ -165,10 +165,10 @@ def _beside_memcpy(row: Row) -> str:
     assert row.growth is not None
     assert row.copying_growth is not None
     if row.copying < MEMORYS_PACE * row.milliseconds:
-        return f"at less than {MEMORYS_PACE:g} of memcpy's bytes a second"
-    return (
-        f"at memcpy's pace and {'more' if row.growth > row.copying_growth else 'no more'} than it"
-    )
+        return f"moving less than {MEMORYS_PACE:.0%} of memcpy's bytes a second"
+    more = row.growth > row.copying_growth
+    pace = f"moving {MEMORYS_PACE:.0%} of memcpy's bytes a second or more"
+    return f"{pace}, growing {'more' if more else 'no more'} than it"
 
 
 def _shown(size: str) -> str:

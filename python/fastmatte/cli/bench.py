@@ -78,7 +78,9 @@ def bench(
 
     Each kernel runs in turns with OpenCV, Pillow, NumPy and PyMatting, where they are installed,
     and with a memcpy of as many bytes. The bound is what that memcpy or the kernel's arithmetic
-    takes, whichever is more: no program can be faster. Times are in milliseconds.
+    takes, whichever is more: no program can be faster. What several threads gain stands beside what
+    as many calls at once do that share nothing: what those do not gain, the machine does not give.
+    Times are in milliseconds.
 
     \b
     Examples:
