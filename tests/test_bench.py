@@ -144,6 +144,20 @@ def test_calls_at_once_share_nothing():
     assert three.at_once is None
 
 
+def test_the_call_that_follows_anothers_does_not_count():
+    """With one that takes longer after a call that was not its own."""
+    before = []
+
+    def call(image, *, out=None, threads):
+        sleep(0.005 if before == [threads] else 0.04)
+        before[:] = [threads]
+        return np.empty_like(image) if out is None else out
+
+    case = Case("sleep", "", call, lambda scene: (scene.grey,), 1, "nothing")
+    for row in measure([case], sizes=["512"], threads=[2, 3], seconds=0):
+        assert row.milliseconds < 20
+
+
 ROW = Row(
     kernel="composite",
     work="image over image",

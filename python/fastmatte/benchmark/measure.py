@@ -32,7 +32,7 @@ from fastmatte.benchmark.scene import SIZES, Scene
 
 __all__ = ["Row", "difference", "measure"]
 
-#: Of one turn. Long enough to outweigh the call before, which was another's.
+#: Of one turn, after the call that brings its data back.
 TURN_SECONDS = 0.004
 LEAST_ROUNDS = 5
 
@@ -192,23 +192,20 @@ class _Contender:
             if len(self.calls) == 1:
                 return _turn(self.calls[0])
             ready = Barrier(len(self.calls))
-
-            def turn(call: Callable[[], object]) -> float:
-                ready.wait()
-                return _turn(call)
-
             with ThreadPoolExecutor(len(self.calls)) as pool:
-                return fmean(pool.map(turn, self.calls))
+                return fmean(pool.map(lambda call: _turn(call, ready.wait), self.calls))
 
 
-def _turn(call: Callable[[], object]) -> float:
-    """Return the seconds of a call: the median of those that follow one on the same data."""
-    begin = perf_counter()
+def _turn(call: Callable[[], object], ready: Callable[[], object] = lambda: None) -> float:
+    """Return the seconds of a call: the median of those that follow one on the same data.
+
+    The first never counts, however long: it reads what another left in the caches, or its own where
+    that other had the same arrays.
+    """
     call()
-    if (first := perf_counter() - begin) > TURN_SECONDS:
-        return first
+    ready()
     ends = [perf_counter()]
-    while ends[-1] - ends[0] < TURN_SECONDS:
+    while len(ends) < 2 or ends[-1] - ends[0] < TURN_SECONDS:
         call()
         ends.append(perf_counter())
     return median(end - begin for begin, end in pairwise(ends))
